@@ -1,0 +1,183 @@
+// Package secretsauth gives MLflow clients their credentials from a secret
+// manager: HashiCorp Vault, AWS Secrets Manager or Azure Key Vault.
+//
+// A [Transport] is an [http.RoundTripper]. It reads the credential for an
+// MLflow tracking server from a [Provider], keeps it in a [Cache], and puts it,
+// as Bearer or Basic, on requests to allow-listed hosts and on no others. When
+// the server answers 401 or 403 it reads the store again and, if the store
+// holds another value by now, sends the request once more. Programs keep
+// working through rotations of the secret and through outages of the store.
+//
+// # Use
+//
+// From the environment, which is the same as that of the Python plugin
+// mlflow-secrets-auth:
+//
+//	rt, err := providers.TransportFromEnv(ctx, nil)
+//	if err != nil {
+//		return err
+//	}
+//	client := &http.Client{Transport: rt}
+//
+// In code, around a client that exists:
+//
+//	store, err := vault.New(vault.Config{
+//		Address:    "https://vault.company.com",
+//		SecretPath: "secret/mlflow/auth",
+//	})
+//	if err != nil {
+//		return err
+//	}
+//	client.Transport, err = secretsauth.NewTransport(store, secretsauth.Config{
+//		AllowedHosts: []string{"mlflow.company.com"},
+//		Base:         client.Transport,
+//	})
+//
+// A provider is also of use on its own: its Fetch reads the secret once.
+//
+// # Which requests get the credential
+//
+// Those whose URL's host is covered by [Config.AllowedHosts]. The decision is
+// made inside RoundTrip, for every request and for every hop of a redirect, on
+// the host that will be dialled and never on the Host header. A host that is not plain
+// ASCII labels or an IP address gets nothing. A redirected request gets the
+// credential only while scheme, host and port equal those of the first request
+// of its chain, and never again once the chain has left them. Everything else
+// passes through unchanged; a host that is not allowed is logged once. See
+// [CompileHosts] for the patterns.
+//
+// # What is sent
+//
+// A token is sent as "Authorization: Bearer TOKEN", a username and password as
+// "Authorization: Basic …" (RFC 6750, RFC 7617). [Config.Mode] overrides that,
+// [Config.HeaderName] moves it: another header than Authorization carries a
+// token as it stands. A header that the caller has set is overwritten on
+// allowed hosts, since placeholder tokens and userinfo of the URL arrive there
+// first; see [Config.KeepCallerHeader]. The caller's request is never modified,
+// and resp.Request is the caller's, so that logging it shows no credential.
+//
+// # How long a value lives
+//
+// For [Config.TTL], and never past an expiry that the store reports. From about
+// 80 % of that the value is still served while one read goes on in the
+// background. Reads are shared: any number of requests wait for one, each for as
+// long as its own context lasts, and no request's cancellation ends it for the
+// others. The package runs a goroutine only while a read is under way, so
+// nothing needs closing.
+//
+// # When the store is down
+//
+// A value that has outlived its TTL goes on being served for [Config.MaxStale]
+// while reads fail with [ErrUnavailable], and reads are tried again at growing
+// pauses of 1 s to 60 s. Any other failure means that the store has spoken
+// ([ErrDenied], [ErrNotFound], [ErrInvalidSecret]); then the value is served to
+// the end of its TTL and not beyond. With nothing to serve, requests to allowed
+// hosts are not sent: RoundTrip returns an [*Error] that says which store, which
+// path, why, and what to do. [Transport.Warm] brings such a failure forward to
+// the start of the program.
+//
+// # When the server says 401 or 403
+//
+// A 401 drops the value it was sent with; a 403, which is as often a missing
+// permission, leaves it in use inside its TTL. Both read the store again, once
+// however many requests were rejected, and the rejected request is replayed if
+// the value changed and its body can be sent again (it has none, or GetBody is
+// set, as [http.NewRequest] does for bytes and strings). In every other case the
+// server's own response is returned, whole. While the store keeps a value that
+// the server rejects it is read at most once per pause: 1 s doubling to 5 min
+// for 401, 30 s doubling to 5 min for 403.
+//
+// This departs on purpose from the advice in [http.RoundTripper] not to handle
+// authentication: only a RoundTripper sees every hop of a redirect.
+//
+// # Secrets stay out of sight
+//
+// [Secret] prints, encodes and logs as [REDACTED]. Errors, log lines and
+// counters name the store and the path, never the value. What this package
+// cannot do is hide the header from [Config.Base] and what lies below it: a
+// transport that dumps requests, an httptrace, or GODEBUG=http2debug=1.
+package secretsauth
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Provider reads one secret from one secret manager. Implementations are safe
+// for concurrent use and honour the context.
+//
+// An error should wrap one of [ErrNotFound], [ErrDenied], [ErrUnavailable],
+// [ErrInvalidSecret] or [ErrConfig], best as an [*Error]; one that wraps none
+// counts as ErrUnavailable. It must not contain the secret.
+//
+// A provider may also have a method Key() string: what identifies the secret in
+// logs and errors, such as "vault:https://vault.company.com:secret/mlflow/auth".
+type Provider interface {
+	// Name is the provider's slug: "vault", "aws-secrets-manager",
+	// "azure-key-vault", or one of your own.
+	Name() string
+	// Fetch reads the secret from the store, every time it is called.
+	Fetch(ctx context.Context) (Secret, error)
+}
+
+// ProviderFunc is a [Provider] named "func" made from a function. The function
+// must be safe for concurrent use.
+type ProviderFunc func(context.Context) (Secret, error)
+
+// Name returns "func".
+func (ProviderFunc) Name() string { return "func" }
+
+// Fetch calls f.
+func (f ProviderFunc) Fetch(ctx context.Context) (Secret, error) {
+	if f == nil {
+		return Secret{}, &Error{Provider: "func", Kind: ErrConfig, Summary: "ProviderFunc is nil"}
+	}
+	return f(ctx)
+}
+
+// Static returns a [Provider] named "static" that always holds s, for tests and
+// for credentials that come from elsewhere.
+func Static(s Secret) Provider { return static{s} }
+
+type static struct{ secret Secret }
+
+func (static) Name() string                            { return "static" }
+func (p static) Fetch(context.Context) (Secret, error) { return p.secret, nil }
+
+// keyOf is what names p's secret in logs and errors.
+func keyOf(p Provider) string {
+	if k, ok := p.(interface{ Key() string }); ok {
+		return k.Key()
+	}
+	return p.Name()
+}
+
+// AuthMode is how a secret is sent.
+type AuthMode string
+
+const (
+	// AuthAuto sends a token as Bearer, a username and password as Basic, and a
+	// secret that holds both as Bearer. It is the zero value.
+	AuthAuto AuthMode = ""
+	// AuthBearer sends the token. A secret stored as bare text is taken whole,
+	// colons included.
+	AuthBearer AuthMode = "bearer"
+	// AuthBasic sends username and password; a token of the form user:password
+	// is split at its first colon.
+	AuthBasic AuthMode = "basic"
+)
+
+// ParseAuthMode reads "bearer" or "basic", in any case, or "" for [AuthAuto].
+// The error wraps [ErrConfig].
+func ParseAuthMode(text string) (AuthMode, error) {
+	switch mode := AuthMode(strings.ToLower(strings.TrimSpace(text))); mode {
+	case AuthAuto, AuthBearer, AuthBasic:
+		return mode, nil
+	}
+	return AuthAuto, &Error{
+		Kind:    ErrConfig,
+		Summary: fmt.Sprintf("auth mode %q is not known", text),
+		Fix:     "use bearer or basic, or leave it unset to go by what the secret holds",
+	}
+}

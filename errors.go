@@ -1,0 +1,114 @@
+package secretsauth
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+)
+
+// Every error of this module wraps one of these, or is the caller's own context
+// error. They say what to do with it: fix the configuration or the store
+// (ErrConfig, ErrNotFound, ErrDenied, ErrInvalidSecret), or wait
+// (ErrUnavailable).
+var (
+	ErrNotFound      = errors.New("secret not found")
+	ErrDenied        = errors.New("access to the secret denied")
+	ErrUnavailable   = errors.New("secret store unavailable")
+	ErrInvalidSecret = errors.New("secret cannot be used as a credential")
+	ErrConfig        = errors.New("configuration error")
+)
+
+// Error says which provider failed to give which secret, why, and what to do.
+// No field ever holds a secret or a part of one. It wraps Kind and Cause.
+type Error struct {
+	Provider string // slug of the provider, empty if none was involved
+	Key      string // what names the secret, as the provider's Key() tells it
+	Kind     error  // the sentinel: ErrNotFound, ErrDenied, …
+	Summary  string // what happened, in one line; default: the text of Kind
+	Fix      string // what to do about it: a command, a variable to set
+	Cause    error  // the underlying error, may be nil
+
+	// Wait is how long the store asked callers to stay away (Retry-After), or
+	// zero. It is capped before use.
+	Wait time.Duration
+}
+
+// Error is one line: the secret's key, the summary, the cause, and the fix.
+func (e *Error) Error() string {
+	var b strings.Builder
+	switch {
+	case e.Key != "":
+		b.WriteString(e.Key + ": ")
+	case e.Provider != "":
+		b.WriteString(e.Provider + ": ")
+	default:
+		b.WriteString("secretsauth: ")
+	}
+	b.WriteString(e.summary())
+	if e.Cause != nil {
+		b.WriteString(": " + e.Cause.Error())
+	}
+	if e.Fix != "" {
+		b.WriteString("; fix: " + e.Fix)
+	}
+	return b.String()
+}
+
+func (e *Error) summary() string {
+	switch {
+	case e.Summary != "":
+		return e.Summary
+	case e.Kind != nil:
+		return e.Kind.Error()
+	}
+	return "unknown error"
+}
+
+// Unwrap returns Kind and Cause. A context error inside Cause is the store's
+// read timing out, not the caller's own context, so it stays out of sight of
+// errors.Is.
+func (e *Error) Unwrap() []error {
+	var wrapped []error
+	if e.Kind != nil {
+		wrapped = append(wrapped, e.Kind)
+	}
+	if e.Cause != nil && !errors.Is(e.Cause, context.Canceled) && !errors.Is(e.Cause, context.DeadlineExceeded) {
+		wrapped = append(wrapped, e.Cause)
+	}
+	return wrapped
+}
+
+// RetryAfter is how long the store asked callers to stay away, or zero.
+func (e *Error) RetryAfter() time.Duration { return e.Wait }
+
+// asError brings whatever a provider returned into the form of an [*Error] with
+// a sentinel. ErrUnavailable comes first: an error that joins several stores'
+// errors is worth waiting for if any of them is.
+func asError(err error, provider, key string) *Error {
+	kind := ErrUnavailable
+	for _, sentinel := range []error{ErrUnavailable, ErrDenied, ErrNotFound, ErrInvalidSecret, ErrConfig} {
+		if errors.Is(err, sentinel) {
+			kind = sentinel
+			break
+		}
+	}
+	e := Error{Cause: err}
+	if own, ok := errors.AsType[*Error](err); ok && own.Kind == kind {
+		e = *own
+	}
+	e.Kind = kind
+	if e.Provider == "" {
+		e.Provider = provider
+	}
+	if e.Key == "" {
+		e.Key = key
+	}
+	if w, ok := errors.AsType[interface {
+		error
+		RetryAfter() time.Duration
+	}](err); ok {
+		e.Wait = w.RetryAfter()
+	}
+	return &e
+}

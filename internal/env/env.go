@@ -1,0 +1,70 @@
+// Package env reads environment variables by this module's rules: values are
+// trimmed, an empty value counts as unset, and a mistake is reported by the
+// variable's name.
+package env
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Get returns the trimmed value of the first of names that is set, or "".
+func Get(names ...string) string {
+	for _, name := range names {
+		if value := strings.TrimSpace(os.Getenv(name)); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// Bool reads a switch: 1, true, yes, on and 0, false, no, off, in any case.
+// Unset is false; anything else is an error.
+func Bool(name string) (bool, error) {
+	switch value := strings.ToLower(Get(name)); value {
+	case "1", "true", "yes", "on":
+		return true, nil
+	case "", "0", "false", "no", "off":
+		return false, nil
+	}
+	return false, fmt.Errorf("%s is neither true nor false; use 1, true, yes or on, or unset it", name)
+}
+
+// MaxTTL is the longest time that a cached secret may live.
+const MaxTTL = 24 * time.Hour
+
+// TTL reads a positive number of seconds, clamped to MaxTTL. Unset is 0, which
+// stands for the default; so is a bad value, with a warning.
+func TTL(name string, log *slog.Logger) time.Duration {
+	seconds, set := Number(name, log)
+	switch {
+	case !set:
+		return 0
+	case seconds <= 0:
+		log.Warn(fmt.Sprintf("%s must be a positive number of seconds; the default is used", name))
+		return 0
+	case seconds > int64(MaxTTL/time.Second):
+		log.Warn(fmt.Sprintf("%s is over %d seconds and is cut to that", name, int64(MaxTTL/time.Second)))
+		return MaxTTL
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// Number reads a whole number. A bad value counts as unset, with a warning that
+// does not repeat it: it may be a secret that was put in the wrong place.
+func Number(name string, log *slog.Logger) (n int64, set bool) {
+	text := Get(name)
+	if text == "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		log.Warn(fmt.Sprintf("%s is not a whole number; the default is used", name))
+		return 0, false
+	}
+	return n, true
+}
