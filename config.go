@@ -1,0 +1,215 @@
+package secretsauth
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+)
+
+// Config says where the credential goes, how it is sent and how long it is kept.
+// The zero value of every field but AllowedHosts is a safe default.
+type Config struct {
+	// AllowedHosts are the patterns of the hosts that get the credential, in the
+	// language of [CompileHosts]. Required: without a pattern [NewTransport]
+	// refuses. []string{"*"} is every host.
+	AllowedHosts []string
+
+	// Mode is how the secret is sent. Default [AuthAuto]: the provider's hint
+	// ([Secret.WithMode]) or, without one, by what the secret holds.
+	Mode AuthMode
+
+	// HeaderName is the header that carries the credential. Default
+	// "Authorization". Another one carries a token as it stands, without
+	// "Bearer". Names that are not for credentials (Host, Content-Length,
+	// Proxy-Authorization, …) are refused.
+	HeaderName string
+
+	// TTL is how long a value is kept before the store is read again. Default:
+	// the provider's hint ([Secret.WithTTL]) or, without one, 5 min. Clamped to
+	// 1 s … 24 h. An expiry that the store reports is never outlived.
+	TTL time.Duration
+
+	// MaxStale is how long past its TTL a value is still served while the store
+	// is unreachable. Default 1 h; negative: never. A value that the server
+	// rejected is not served stale.
+	MaxStale time.Duration
+
+	// FetchTimeout bounds one read of one store. Default 10 s. It is independent
+	// of the requests that wait: they leave when their own context ends.
+	FetchTimeout time.Duration
+
+	// Base sends the requests. Default [http.DefaultTransport]. It must keep the
+	// contract of [http.RoundTripper].
+	Base http.RoundTripper
+
+	// Logger gets what happens, never a secret. Default: nothing is logged.
+	Logger *slog.Logger
+
+	// KeepCallerHeader leaves a header that the caller has set. The request then
+	// passes through as if its host were not allowed, and its 401 is no rejection
+	// of ours. It does not apply to a header that a redirect has made from
+	// userinfo in its Location. Default: the caller's header is overwritten.
+	KeepCallerHeader bool
+
+	// RequireTLS refuses to send requests to allowed hosts over plain http,
+	// loopback excepted: RoundTrip returns an error that wraps [ErrConfig].
+	// Default: they are sent with the credential, with one warning per host.
+	RequireTLS bool
+
+	// Ignore403 takes a 403 as an answer, never as a reason to read the store.
+	// MLflow's basic-auth means "not permitted" by it; Databricks and
+	// oauth2-proxy use it for bad tokens too. Default: a 403 reads the store, at
+	// most once per pause.
+	Ignore403 bool
+
+	// RotationWait is for rotations that change the server before the store. A
+	// value that was accepted before and is now answered 401 may be in the middle
+	// of one: that long, counted from the first such 401, a request that can be
+	// replayed waits for the store to hold another value. Default 0: it does not
+	// wait.
+	RotationWait time.Duration
+}
+
+const (
+	defaultTTL          = 5 * time.Minute
+	minTTL              = time.Second
+	defaultMaxStale     = time.Hour
+	defaultFetchTimeout = 10 * time.Second
+)
+
+// ttl is how long s is kept; what the caller says wins over the provider's hint.
+func (c Config) ttl(s Secret) time.Duration {
+	ttl := c.TTL
+	if ttl == 0 {
+		ttl = s.ttl
+	}
+	if ttl == 0 {
+		ttl = defaultTTL
+	}
+	return min(max(ttl, minTTL), env.MaxTTL)
+}
+
+func (c Config) maxStale() time.Duration {
+	switch {
+	case c.MaxStale < 0:
+		return 0
+	case c.MaxStale == 0:
+		return defaultMaxStale
+	}
+	return c.MaxStale
+}
+
+func (c Config) fetchTimeout() time.Duration {
+	if c.FetchTimeout <= 0 {
+		return defaultFetchTimeout
+	}
+	return c.FetchTimeout
+}
+
+func (c Config) base() http.RoundTripper {
+	if c.Base == nil {
+		return http.DefaultTransport
+	}
+	return c.Base
+}
+
+func (c Config) logger() *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
+}
+
+// headerName is the canonical name of the header that carries the credential.
+func (c Config) headerName() (string, error) {
+	if c.HeaderName == "" {
+		return "Authorization", nil
+	}
+	return canonicalHeaderName(c.HeaderName)
+}
+
+// ConfigFromEnv reads the variables that do not belong to one provider:
+//
+//	MLFLOW_SECRETS_ALLOWED_HOSTS  comma list of patterns; unset: every host, with a warning
+//	MLFLOW_AUTH_HEADER_NAME       default Authorization
+//	MLFLOW_SECRETS_LOG_LEVEL      DEBUG, INFO (default), WARNING, ERROR
+//	MLFLOW_SECRETS_MAX_STALE_SEC  default 3600; 0: never
+//	MLFLOW_SECRETS_REQUIRE_TLS    default false
+//
+// TTL and Mode stay zero, so that the provider's own variables apply. Logger
+// writes to what [slog.Default] is now, from that level on. An error wraps
+// [ErrConfig] and names the variable.
+func ConfigFromEnv() (Config, error) {
+	level, levelKnown := logLevel(env.Get("MLFLOW_SECRETS_LOG_LEVEL"))
+	cfg := Config{Logger: slog.New(leveled{slog.Default().Handler(), level})}
+	if !levelKnown {
+		cfg.Logger.Warn("MLFLOW_SECRETS_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR; INFO is used")
+	}
+
+	hosts, set := os.LookupEnv("MLFLOW_SECRETS_ALLOWED_HOSTS")
+	if !set {
+		cfg.AllowedHosts = []string{"*"} // NewTransport warns about it
+	} else {
+		for pattern := range strings.SplitSeq(hosts, ",") {
+			if pattern = strings.TrimSpace(pattern); pattern != "" {
+				cfg.AllowedHosts = append(cfg.AllowedHosts, pattern)
+			}
+		}
+		if len(cfg.AllowedHosts) == 0 {
+			return Config{}, &Error{
+				Kind:    ErrConfig,
+				Summary: "MLFLOW_SECRETS_ALLOWED_HOSTS is set but empty, so no host may get the credential",
+				Fix:     "export MLFLOW_SECRETS_ALLOWED_HOSTS=mlflow.company.com",
+			}
+		}
+	}
+	if _, err := CompileHosts(cfg.AllowedHosts); err != nil {
+		return Config{}, err
+	}
+
+	cfg.HeaderName = env.Get("MLFLOW_AUTH_HEADER_NAME")
+	if _, err := cfg.headerName(); err != nil {
+		return Config{}, err
+	}
+
+	if seconds, set := env.Number("MLFLOW_SECRETS_MAX_STALE_SEC", cfg.Logger); set {
+		cfg.MaxStale = -1
+		if seconds > 0 {
+			cfg.MaxStale = time.Duration(min(seconds, int64(maxStaleFromEnv/time.Second))) * time.Second
+		}
+	}
+
+	var err error
+	if cfg.RequireTLS, err = env.Bool("MLFLOW_SECRETS_REQUIRE_TLS"); err != nil {
+		// A safety switch is never guessed.
+		return Config{}, &Error{Kind: ErrConfig, Summary: err.Error(), Fix: "export MLFLOW_SECRETS_REQUIRE_TLS=true"}
+	}
+	return cfg, nil
+}
+
+// maxStaleFromEnv keeps the arithmetic from overflowing.
+const maxStaleFromEnv = 365 * 24 * time.Hour
+
+// check refuses what has no meaning.
+func (c Config) check() error {
+	bad := func(what, fix string) error { return &Error{Kind: ErrConfig, Summary: what, Fix: fix} }
+	if len(c.AllowedHosts) == 0 {
+		return bad("no host is allowed to get the credential",
+			`set Config.AllowedHosts (MLFLOW_SECRETS_ALLOWED_HOSTS), for example to []string{"mlflow.company.com"}`)
+	}
+	if _, err := ParseAuthMode(string(c.Mode)); err != nil {
+		return err
+	}
+	if c.FetchTimeout < 0 {
+		return bad(fmt.Sprintf("Config.FetchTimeout is %v", c.FetchTimeout), "leave it zero for 10 s, or make it positive")
+	}
+	if c.RotationWait < 0 {
+		return bad(fmt.Sprintf("Config.RotationWait is %v", c.RotationWait), "leave it zero for not waiting, or make it positive")
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+package secretsauth
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+)
+
+// leveled is a log handler with a level of its own, so that
+// MLFLOW_SECRETS_LOG_LEVEL counts whatever level the program's other logs have.
+type leveled struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h leveled) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
+
+func (h leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return leveled{h.Handler.WithAttrs(attrs), h.level}
+}
+
+func (h leveled) WithGroup(name string) slog.Handler {
+	return leveled{h.Handler.WithGroup(name), h.level}
+}
+
+// logLevel reads a level by its Python name.
+func logLevel(text string) (level slog.Level, known bool) {
+	switch strings.ToUpper(text) {
+	case "DEBUG":
+		return slog.LevelDebug, true
+	case "", "INFO":
+		return slog.LevelInfo, true
+	case "WARNING", "WARN":
+		return slog.LevelWarn, true
+	case "ERROR":
+		return slog.LevelError, true
+	}
+	return slog.LevelInfo, false
+}

@@ -1,0 +1,104 @@
+package secretsauth
+
+import (
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// origin is scheme, host and port in one canonical spelling, so that two are the
+// same party exactly if they are equal (RFC 6454).
+type origin struct {
+	scheme string
+	host   string     // lower case, no trailing dot; an address in its own spelling
+	addr   netip.Addr // valid if host is an address
+	port   uint16
+}
+
+// originOf is where net/http will connect for u, or why that cannot be told for
+// sure. It fails closed: net/http maps hosts that are not ASCII to other hosts,
+// connects to ::1 for [::1%25.company.com], and resolvers read 0x7f.1 as an
+// address (S20–S38). The Host header plays no part (S19).
+func originOf(u *url.URL) (o origin, why string) {
+	if u == nil {
+		return origin{}, "there is no URL"
+	}
+	switch o.scheme = u.Scheme; o.scheme {
+	case "http":
+		o.port = 80
+	case "https":
+		o.port = 443
+	default:
+		return origin{}, "the URL's scheme is neither http nor https"
+	}
+	if u.Opaque != "" {
+		// Through a proxy, Opaque names the server, not Host.
+		return origin{}, "the URL is opaque"
+	}
+	if port := u.Port(); port != "" {
+		var ok bool
+		if o.port, ok = parsePort(port); !ok {
+			return origin{}, "the port is not a number from 1 to 65535"
+		}
+	}
+	host := u.Hostname()
+	bracketed := strings.HasPrefix(u.Host, "[")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Zone() != "" {
+			return origin{}, "the address has a zone"
+		}
+		if bracketed != addr.Is6() {
+			return origin{}, "the address is badly bracketed"
+		}
+		o.addr = addr.Unmap()
+		o.host = o.addr.String()
+		return o, ""
+	}
+	if bracketed {
+		return origin{}, "the host is in brackets but is no address"
+	}
+	if o.host = canonicalName(host); o.host == "" {
+		return origin{}, "the host is not a plain name of ASCII labels or an IP address"
+	}
+	return o, ""
+}
+
+// canonicalName is name in lower case without one trailing dot, or "" if it is
+// not a name that every resolver reads the same way.
+func canonicalName(name string) string {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if len(name) > 253 {
+		return ""
+	}
+	last := name
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.ContainsFunc(label, func(r rune) bool { return !isHostChar(r) }) {
+			return ""
+		}
+		last = label
+	}
+	if last[0] >= '0' && last[0] <= '9' {
+		return "" // 127.1, 0x7f.1: an address to some resolvers, a name to others
+	}
+	return name
+}
+
+func isHostChar(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_'
+}
+
+// parsePort refuses what net/http accepts and servers read differently: 0,
+// leading zeros, out of range.
+func parsePort(text string) (uint16, bool) {
+	if text == "" || text[0] == '0' || strings.ContainsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	return uint16(n), err == nil
+}
+
+// loopback reports whether o is this machine.
+func (o origin) loopback() bool {
+	return o.addr.IsLoopback() || o.host == "localhost" || strings.HasSuffix(o.host, ".localhost")
+}

@@ -1,0 +1,291 @@
+package secretsauth
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Transport is an [http.RoundTripper] that puts the credential on requests to
+// allowed hosts. Make one with [NewTransport]; it is safe for concurrent use and
+// needs no closing.
+type Transport struct {
+	cache            *Cache
+	gate             gate
+	base             http.RoundTripper
+	header           string
+	form             form
+	keepCallerHeader bool
+	requireTLS       bool
+	ignore403        bool
+	rotationWait     time.Duration
+	log              *slog.Logger
+	warned           onceEach
+
+	rejections, retries, withheld atomic.Uint64
+}
+
+var _ http.RoundTripper = (*Transport)(nil)
+
+// NewTransport returns a transport that takes its credential from p. If p is a
+// [*Cache] that cache is used, with its own TTL, MaxStale and FetchTimeout, and
+// may be shared; otherwise the transport has a cache of its own. Nothing is read
+// yet: see [Transport.Warm]. An error wraps [ErrConfig].
+func NewTransport(p Provider, cfg Config) (*Transport, error) {
+	if p == nil {
+		return nil, &Error{Kind: ErrConfig, Summary: "the provider is nil", Fix: "pass one, such as that of vault.New"}
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	header, err := cfg.headerName()
+	if err != nil {
+		return nil, err
+	}
+	matcher, err := CompileHosts(cfg.AllowedHosts)
+	if err != nil {
+		return nil, err
+	}
+	cache, shared := p.(*Cache)
+	if !shared {
+		cache = NewCache(p, cfg)
+	}
+	t := &Transport{
+		cache:            cache,
+		gate:             gate{matcher: matcher, base: cfg.base()},
+		base:             cfg.base(),
+		header:           header,
+		form:             formOf(cfg.Mode, header),
+		keepCallerHeader: cfg.KeepCallerHeader,
+		requireTLS:       cfg.RequireTLS,
+		ignore403:        cfg.Ignore403,
+		rotationWait:     cfg.RotationWait,
+		log:              cfg.logger(),
+	}
+	for _, warning := range matcher.Warnings() {
+		t.log.Warn(warning)
+	}
+	return t, nil
+}
+
+// RoundTrip sends req, with the credential if its host is allowed. See the
+// package comment for what it decides and when it sends twice. It does not
+// modify req and closes its body on every path; the response's Request is req.
+// Its errors are those of the base, req's own context's, or an [*Error] when no
+// credential could be had: then the request was not sent.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.cache == nil || req.URL == nil {
+		return refuse(req, &Error{Kind: ErrConfig, Summary: "the transport is not ready, or the request has no URL",
+			Fix: "make transports with NewTransport and requests with http.NewRequest"})
+	}
+	host := t.gate.host(req)
+	if !host.Allowed {
+		return t.pass(req, host)
+	}
+	if stray := t.gate.strayed(req, host.origin); stray != "" {
+		t.withheld.Add(1)
+		t.warn(req, "Credential withheld: "+host.Host, host.Host, stray)
+		return t.send(req, req)
+	}
+	if t.keepCallerHeader && t.callersOwn(req) {
+		return t.send(req, req)
+	}
+	if host.plainHTTP {
+		if t.requireTLS {
+			return refuse(req, &Error{Kind: ErrConfig,
+				Summary: fmt.Sprintf("%q is asked over plain http, where the credential could be read on the way", host.Host),
+				Fix:     "use the https URL, or unset MLFLOW_SECRETS_REQUIRE_TLS (Config.RequireTLS)"})
+		}
+		t.warnOnce(req, host, "Credential sent over plain http", "use https, or set MLFLOW_SECRETS_REQUIRE_TLS to refuse")
+	}
+
+	v, err := t.cache.get(req.Context())
+	if err != nil {
+		return refuse(req, err)
+	}
+	if unfit := v.headers[t.form].err; unfit != nil { // a shared cache read it for another mode
+		return refuse(req, asError(unfit, t.cache.name, t.cache.key))
+	}
+	trials := v.rejections.Load()
+	resp, err := t.send(req, t.authorized(req, v))
+	if err != nil {
+		return resp, err
+	}
+	if s := t.verdict(resp); s != 0 {
+		return t.rejected(req, resp, v, s)
+	}
+	t.noteSuccess(req.Context(), resp, v, trials)
+	return resp, nil
+}
+
+// authorized is a copy of req that carries v. Request and header value share one
+// allocation, so that a base that edits values in place cannot reach the cache.
+func (t *Transport) authorized(req *http.Request, v *value) *http.Request {
+	out := &struct {
+		request http.Request
+		value   [1]string
+	}{*req, [1]string{v.headers[t.form].value}}
+	header := maps.Clone(req.Header)
+	if header == nil {
+		header = make(http.Header, 1)
+	}
+	for name := range header {
+		if len(name) == len(t.header) && name != t.header && strings.EqualFold(name, t.header) {
+			delete(header, name) // net/http sends other spellings as well
+		}
+	}
+	header[t.header] = out.value[:]
+	out.request.Header = header
+	return &out.request
+}
+
+// send hands out, which is req or a copy of it, to the base. The response's
+// Request is what the caller sent: the copy would show the credential (S157).
+func (t *Transport) send(req, out *http.Request) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(out)
+	switch {
+	case resp != nil:
+		resp.Request = req
+	case err == nil:
+		return refuse(req, &Error{Kind: ErrConfig, Summary: "Config.Base returned neither a response nor an error",
+			Fix: "use a base that keeps the contract of http.RoundTripper"})
+	}
+	return resp, err
+}
+
+// pass sends req as it is, to a host that is not to have the credential.
+func (t *Transport) pass(req *http.Request, host *hostDecision) (*http.Response, error) {
+	t.withheld.Add(1)
+	detail := host.Reason
+	if host.Host != "" {
+		detail = "add it to MLFLOW_SECRETS_ALLOWED_HOSTS if it is the tracking server"
+	}
+	t.warnOnce(req, host, "Host not allowed", detail)
+	return t.send(req, req)
+}
+
+// refuse ends a request that is not sent, as the contract of RoundTripper wants.
+func refuse(req *http.Request, err error) (*http.Response, error) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return nil, err
+}
+
+// callersOwn reports whether the caller has set the header. One that a redirect
+// has made, from userinfo in its Location, is not the caller's (S12).
+func (t *Transport) callersOwn(req *http.Request) bool {
+	has := func(h http.Header) string {
+		for name, values := range h {
+			if strings.EqualFold(name, t.header) && len(values) > 0 {
+				return values[0]
+			}
+		}
+		return ""
+	}
+	own := has(req.Header)
+	for first := req; own != "" && first.Response != nil; {
+		if first = first.Response.Request; has(first.Header) != own {
+			return false
+		}
+	}
+	return own != ""
+}
+
+// noteSuccess tells the cache of a 2xx, which shows that the value is good.
+func (t *Transport) noteSuccess(ctx context.Context, resp *http.Response, v *value, trials uint32) {
+	if resp.StatusCode/100 != 2 || !t.cache.accept(v, trials) {
+		return
+	}
+	mode := v.headers[t.form].mode
+	t.log.InfoContext(ctx, fmt.Sprintf("Authentication successful (provider=%s, auth_mode=%s)", t.cache.name, mode),
+		"provider", t.cache.name, "auth_mode", string(mode), "key", t.cache.key)
+}
+
+// Stats returns the transport's counters and those of its cache.
+func (t *Transport) Stats() Stats {
+	if t.cache == nil {
+		return Stats{}
+	}
+	s := t.cache.Stats()
+	s.Rejections, s.Retries, s.Withheld = t.rejections.Load(), t.retries.Load(), t.withheld.Load()
+	return s
+}
+
+// ClearCache drops the cached value: the next request reads the store. So does a
+// request that waits for a read under way.
+func (t *Transport) ClearCache() {
+	if t.cache != nil {
+		t.cache.Clear()
+	}
+}
+
+// Warm reads the secret now, unless it is cached, and checks that it can be
+// sent, so that a program can fail at its start and not at its first request.
+func (t *Transport) Warm(ctx context.Context) error {
+	if t.cache == nil {
+		return &Error{Kind: ErrConfig, Summary: "the transport is not ready", Fix: "make it with NewTransport"}
+	}
+	v, err := t.cache.get(ctx)
+	if err != nil {
+		return err
+	}
+	if unfit := v.headers[t.form].err; unfit != nil {
+		return asError(unfit, t.cache.name, t.cache.key)
+	}
+	return nil
+}
+
+// CloseIdleConnections closes those of the base. http.Client calls it.
+func (t *Transport) CloseIdleConnections() {
+	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+// warnOnce logs a warning about a host once.
+func (t *Transport) warnOnce(req *http.Request, host *hostDecision, what, detail string) {
+	if host.warned.Load() {
+		return
+	}
+	host.warned.Store(true)
+	name := host.Host
+	if name == "" {
+		name = fmt.Sprintf("%.100q", req.URL.Host) // no plain name: it may hold anything
+	}
+	t.warn(req, what+": "+name, name, detail)
+}
+
+// warn logs a line once.
+func (t *Transport) warn(req *http.Request, line, host, detail string) {
+	if t.warned.first(line) {
+		t.log.WarnContext(req.Context(), line, "host", host, "detail", detail)
+	}
+}
+
+// onceEach remembers a bounded number of lines.
+type onceEach struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+const maxWarnings = 1000
+
+func (o *onceEach) first(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.seen[text] || len(o.seen) >= maxWarnings {
+		return false
+	}
+	if o.seen == nil {
+		o.seen = make(map[string]bool)
+	}
+	o.seen[text] = true
+	return true
+}
