@@ -302,27 +302,20 @@ func (c *Cache) read(f *flight) {
 			c.settle(f, Secret{}, errTimeout)
 		}
 	})
-	defer watchdog.Stop()
-	secret, err := c.fetch(ctx)
-
-	c.mu.Lock()
-	back = true
-	if late {
-		c.stuck--
-	}
-	c.mu.Unlock()
-	c.settle(f, secret, err)
-}
-
-// fetch calls the provider. What it panics with may be the secret.
-func (c *Cache) fetch(ctx context.Context) (secret Secret, err error) {
-	err = errPanic // also if the provider calls runtime.Goexit
+	var secret Secret
+	err := errPanic // unless Fetch returns: it may panic, with the secret perhaps, or end its goroutine
 	defer func() {
-		if recover() != nil {
-			secret, err = Secret{}, errPanic
+		_ = recover()
+		watchdog.Stop()
+		c.mu.Lock()
+		back = true
+		if late {
+			c.stuck--
 		}
+		c.mu.Unlock()
+		c.settle(f, secret, err)
 	}()
-	return c.provider.Fetch(ctx)
+	secret, err = c.provider.Fetch(ctx)
 }
 
 // settle ends a flight, once, with what the store said.

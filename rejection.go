@@ -2,6 +2,7 @@ package secretsauth
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -102,13 +103,22 @@ func (p *pause) extend(s status, now time.Time) {
 	}
 	p.delay = min(max(2*p.delay, first), rejectionPause)
 	p.readAt = now
-	p.until = now.Add(jitter(p.delay, 0.25))
+	// Shorter by up to a quarter, never longer: a change of the store is noticed
+	// within its pause.
+	p.until = now.Add(time.Duration(float64(p.delay) * (0.75 + 0.25*rand.Float64())))
 }
 
-// patient reports whether a value that was accepted until p began may be in the
-// middle of a rotation, which is given until limit to reach the store.
-func (p *pause) patient(v *value, limit time.Duration, now time.Time) bool {
-	return limit > 0 && v.accepted.Load() > 0 && (p.since.IsZero() || now.Sub(p.since) < limit)
+// rotationLeft is how much of limit is left for a rotation of v to reach the
+// store, counted from its first rejection after a success; not ok if v cannot be
+// in the middle of one.
+func (p *pause) rotationLeft(v *value, limit time.Duration, now time.Time) (left time.Duration, ok bool) {
+	if limit <= 0 || v.accepted.Load() == 0 {
+		return 0, false
+	}
+	if !p.since.IsZero() {
+		limit -= now.Sub(p.since)
+	}
+	return limit, true
 }
 
 // reject tells the cache that the server answered a request sent with v by s. It
@@ -127,13 +137,13 @@ func (c *Cache) reject(v *value, s status, rotation time.Duration) (*value, *fli
 		return nil, c.flight
 	}
 	p := &c.pauses[s.index()]
-	if p.patient(v, rotation, now) {
-		// Those who wait for a rotation ask once a second, whatever the pause has
-		// grown to.
-		if now.Sub(p.readAt) < first401Pause {
-			return nil, nil
-		}
-	} else if p.active(now) {
+	waited := p.active(now)
+	if left, ok := p.rotationLeft(v, rotation, now); ok && left > -first401Pause {
+		// Those who wait for a rotation ask once a second, and once more at the
+		// end, whatever the pause has grown to.
+		waited = now.Sub(p.readAt) < first401Pause
+	}
+	if waited {
 		return nil, nil
 	}
 	p.note(now)
@@ -196,13 +206,13 @@ func (c *Cache) untilRotation(v *value, s status, limit time.Duration) time.Dura
 	defer c.mu.Unlock()
 	now := time.Now()
 	p := &c.pauses[s.index()]
-	if v != c.last || !v.rejected() || !p.patient(v, limit, now) {
+	left, ok := p.rotationLeft(v, limit, now)
+	if v != c.last || !v.rejected() || !ok || left <= 0 {
 		return 0
 	}
 	next := p.readAt.Add(first401Pause)
 	if c.failure.active(now) {
 		next = c.failure.until
 	}
-	left := p.since.Add(limit).Sub(now)
 	return min(max(next.Sub(now), time.Millisecond), left)
 }

@@ -1,0 +1,706 @@
+package secretsauth_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+)
+
+func TestS91S141RotationIsOneReadAndOneReplay(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.want("/", http.StatusOK)
+		w.rotate()
+		w.want("/", http.StatusOK)
+		w.want("/", http.StatusOK)
+		w.wantReads(2)
+		if s := w.rt.Stats(); s.Rejections != 1 || s.Retries != 1 {
+			t.Errorf("%+v", s)
+		}
+		if n := w.server.requests(); n != 4 {
+			t.Errorf("the server saw %d requests, want 4", n)
+		}
+	})
+}
+
+func TestEveryRotationIsFollowedAtOnce(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		for i := range 100 {
+			token := fmt.Sprint("token-", i)
+			w.store.put(token)
+			w.server.accept(token)
+			w.want("/", http.StatusOK)
+			time.Sleep(100 * time.Millisecond)
+		}
+		w.wantReads(100)
+	})
+}
+
+func TestS92S93S117AWrongSecretReadsOncePerPause(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.server.accept("another")
+		// A request a second for a day: the pauses are 1, 2, 4 … 256, 300 s, ±25 %.
+		for range 24 * 60 * 60 {
+			w.want("/", http.StatusUnauthorized)
+			time.Sleep(time.Second)
+		}
+		// A read a pause, and the refreshes of a TTL of 5 min that fall between.
+		if n := w.store.count(); n < 250 || n > 800 {
+			t.Errorf("%d reads in a day", n)
+		}
+		if s := w.rt.Stats(); s.Retries != 0 {
+			t.Errorf("S93 an unchanged value was replayed: %+v", s)
+		}
+	})
+}
+
+func TestS115AThousandRejectionsReadOnce(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.want("/", http.StatusOK)
+				w.server.set(func(s *fakeServer) { s.badToken, s.latency = code, 100*time.Millisecond })
+				w.rotate()
+				w.store.slow(50 * time.Millisecond)
+				together(1000, func(i int) {
+					time.Sleep(time.Duration(i%100) * time.Millisecond)
+					w.want("/", http.StatusOK)
+				})
+				w.wantReads(2)
+			})
+		})
+	}
+}
+
+func TestS116StragglersOfAnOldValueReadNothing(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.want("/", http.StatusOK)
+		w.server.set(func(s *fakeServer) { s.latency = 10 * time.Second; s.decideLate = true })
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() { w.want("/", http.StatusOK) })
+		}
+		time.Sleep(time.Second)
+		w.rotate()
+		w.rt.ClearCache()
+		if err := w.rt.Warm(t.Context()); err != nil { // the new value is there before they fail
+			t.Error(err)
+		}
+		wg.Wait()
+		w.wantReads(2)
+		if s := w.rt.Stats(); s.Retries != 20 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestS94S140FailedReadAfter401(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		err  error
+		kind error
+	}{
+		{"store down", down(), secretsauth.ErrUnavailable},
+		{"store denies", denied(), secretsauth.ErrDenied},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.want("/", http.StatusOK)
+				w.store.fail(test.err)
+				w.server.accept(w.fresh)
+				w.want("/", http.StatusUnauthorized) // the original, whole
+				for range 10 {                       // and the rejected value is never served again
+					w.wantErr("/", test.kind)
+					time.Sleep(time.Minute)
+				}
+				w.store.put(w.fresh)
+				time.Sleep(2 * time.Minute)
+				w.want("/", http.StatusOK)
+			})
+		})
+	}
+}
+
+func TestS94TheCallersContextEndsDuringTheRead(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.want("/", http.StatusOK)
+		w.rotate()
+		w.store.slow(5 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if status, err := w.doWith(ctx, "/", nil); status != http.StatusUnauthorized {
+			t.Errorf("status %d, %v; want the original 401", status, err)
+		}
+		w.want("/", http.StatusOK)
+		w.wantReads(2)
+	})
+}
+
+func TestS140S96After403TheValueStaysInUseInsideItsTTL(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t, ttl(100*time.Second))
+		w.want("/", http.StatusOK)
+		w.store.fail(down())
+		w.want("/forbidden", http.StatusForbidden)
+		for range 95 {
+			w.want("/", http.StatusOK)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(6 * time.Second)
+		w.wantErr("/", secretsauth.ErrUnavailable) // never past it
+	})
+}
+
+func TestOthersDoNotWaitForTheReadOfA403(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.want("/", http.StatusOK)
+		w.store.slow(5 * time.Second)
+		go func() { _, _ = w.do("/forbidden") }()
+		time.Sleep(time.Second)
+		begun := time.Now()
+		w.want("/", http.StatusOK)
+		if time.Since(begun) != 0 {
+			t.Error("a 403 of one request made another wait")
+		}
+		time.Sleep(10 * time.Second)
+	})
+}
+
+func TestS95S96A403OfPermissionReadsAtMostOncePerPause(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t, ttl(24*time.Hour))
+		// 200 requests in 20 s, successes between them, as MLflow would answer.
+		for range 200 {
+			w.want("/forbidden", http.StatusForbidden)
+			w.want("/", http.StatusOK)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := w.store.count(); n > 3 {
+			t.Errorf("%d reads", n)
+		}
+		before := w.store.count()
+		for range 60 * 60 { // an hour of them
+			w.want("/forbidden", http.StatusForbidden)
+			w.want("/", http.StatusOK)
+			time.Sleep(time.Second)
+		}
+		if n := w.store.count() - before; n > 20 {
+			t.Errorf("%d reads in an hour", n)
+		}
+	})
+}
+
+func TestA403ForABadTokenIsFollowedToo(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.server.set(func(s *fakeServer) { s.badToken = http.StatusForbidden })
+		w.want("/", http.StatusOK)
+		w.rotate()
+		w.want("/", http.StatusOK)
+		w.wantReads(2)
+	})
+}
+
+func TestIgnore403(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *secretsauth.Config) { c.Ignore403 = true })
+	w.want("/", http.StatusOK)
+	for range 100 {
+		w.want("/forbidden", http.StatusForbidden)
+	}
+	w.wantReads(1)
+	if s := w.rt.Stats(); s.Rejections != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAStormOf403sDoesNotDelayTheRecoveryFromARotation(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		for range 600 {
+			w.want("/forbidden", http.StatusForbidden)
+			time.Sleep(time.Second)
+		}
+		w.rotate()
+		begun := time.Now()
+		w.want("/", http.StatusOK)
+		if time.Since(begun) != 0 {
+			t.Error("it waited")
+		}
+	})
+}
+
+func TestAnEndpointThatAlwaysSays401DoesNotStormTheStore(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t, ttl(24*time.Hour))
+		for range 60 * 60 {
+			w.want("/strange", http.StatusUnauthorized)
+			w.want("/", http.StatusOK)
+			time.Sleep(time.Second)
+		}
+		if n := w.store.count(); n > 25 {
+			t.Errorf("%d reads in an hour", n)
+		}
+	})
+}
+
+func TestServerBeforeStore(t *testing.T) {
+	t.Parallel()
+	t.Run("recovers within 2 s of the store's change", func(t *testing.T) {
+		t.Parallel()
+		for range 20 {
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.want("/", http.StatusOK)
+				w.server.accept(w.fresh)
+				changed := time.Now().Add(1500 * time.Millisecond)
+				for time.Now().Before(changed) {
+					w.want("/", http.StatusUnauthorized)
+					time.Sleep(10 * time.Millisecond)
+				}
+				w.store.put(w.fresh)
+				for {
+					status, err := w.do("/")
+					if status == http.StatusOK {
+						break
+					}
+					if err != nil || time.Since(changed) > 2*time.Second+10*time.Millisecond {
+						t.Fatalf("%v after the store's change: status %d, %v", time.Since(changed), status, err)
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+	})
+	for _, gap := range []time.Duration{500 * time.Millisecond, 4 * time.Second, 9500 * time.Millisecond} {
+		t.Run(fmt.Sprintf("with RotationWait nothing fails in a gap of %v", gap), func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t, func(c *secretsauth.Config) { c.RotationWait = 10 * time.Second })
+				w.want("/", http.StatusOK)
+				w.server.accept(w.fresh)
+				time.AfterFunc(gap, func() { w.store.put(w.fresh) })
+				together(100, func(i int) {
+					time.Sleep(time.Duration(i*50) * time.Millisecond)
+					w.want("/", http.StatusOK)
+				})
+				if n := w.store.count(); n > 14 {
+					t.Errorf("%d reads: more than one a second", n)
+				}
+			})
+		})
+	}
+	t.Run("with RotationWait a store that is down meanwhile", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := newWorld(t, func(c *secretsauth.Config) { c.RotationWait = 10 * time.Second })
+			w.want("/", http.StatusOK)
+			w.server.accept(w.fresh)
+			w.store.fail(down())
+			time.AfterFunc(2*time.Second, func() { w.store.put(w.fresh) })
+			w.want("/", http.StatusOK)
+		})
+	})
+	t.Run("RotationWait is over when the store never changes", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := newWorld(t, func(c *secretsauth.Config) { c.RotationWait = 10 * time.Second })
+			w.want("/", http.StatusOK)
+			w.server.accept(w.fresh)
+			begun := time.Now()
+			w.want("/", http.StatusUnauthorized)
+			if d := time.Since(begun); d != 10*time.Second {
+				t.Errorf("it waited %v, want 10 s", d)
+			}
+			w.want("/", http.StatusUnauthorized)
+			if d := time.Since(begun); d != 10*time.Second {
+				t.Errorf("a later request waited once more, to %v", d)
+			}
+		})
+	})
+	t.Run("RotationWait is not for a value that never worked", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := newWorld(t, func(c *secretsauth.Config) { c.RotationWait = 10 * time.Second })
+			w.server.accept(w.fresh)
+			begun := time.Now()
+			w.want("/", http.StatusUnauthorized)
+			if d := time.Since(begun); d != 0 {
+				t.Errorf("it waited %v", d)
+			}
+		})
+	})
+}
+
+func TestARejectedValueIsStaleOnlyAfterALaterSuccess(t *testing.T) {
+	t.Parallel()
+	for _, later := range []bool{false, true} {
+		t.Run(fmt.Sprintf("success after the 401: %v", later), func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t, ttl(100*time.Second))
+				w.want("/", http.StatusOK)
+				w.want("/strange", http.StatusUnauthorized) // the store still holds it
+				w.wantReads(2)
+				if later {
+					w.want("/", http.StatusOK)
+				}
+				w.store.fail(down())
+				time.Sleep(101 * time.Second)
+				if later {
+					w.want("/", http.StatusOK)
+				} else {
+					w.wantErr("/", secretsauth.ErrUnavailable)
+				}
+			})
+		})
+	}
+}
+
+func TestS143A401DuringAReadOutdatesIt(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t, ttl(100*time.Second))
+		w.want("/", http.StatusOK)
+		time.Sleep(95 * time.Second)
+		w.store.slow(4 * time.Second)
+		w.want("/", http.StatusOK) // starts the refresh, which will bring the old value
+		time.Sleep(time.Second)
+		w.rotate()
+		w.want("/", http.StatusOK)
+		w.wantReads(3)
+		time.Sleep(10 * time.Second)
+		w.want("/", http.StatusOK)
+		if s := w.rt.Stats(); s.Rejections != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestS142AnOldValueFromALaggingReplica(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.want("/", http.StatusOK)
+		w.server.accept(w.fresh) // the store's replica still has the old one
+		w.want("/", http.StatusUnauthorized)
+		w.want("/", http.StatusUnauthorized)
+		w.wantReads(2)
+		if s := w.rt.Stats(); s.Retries != 0 {
+			t.Errorf("%+v", s)
+		}
+		w.store.put(w.fresh)
+		time.Sleep(1300 * time.Millisecond)
+		w.want("/", http.StatusOK)
+	})
+}
+
+// Bodies, over real connections.
+
+// rotated is a world whose store and server have just changed to the new token,
+// with the old one still cached. see gets the requests that the server accepts,
+// and those with X-See-Rejected that it does not.
+func rotated(t *testing.T, see http.HandlerFunc, change ...func(*secretsauth.Config)) (*world, *http.Client, string) {
+	t.Helper()
+	w := newWorld(t)
+	var accepted atomic.Pointer[string]
+	accepted.Store(&w.old)
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") != "Bearer "+*accepted.Load() {
+			rw.Header().Set("Www-Authenticate", `Basic realm="mlflow"`)
+			if see != nil && req.Header.Get("X-See-Rejected") != "" {
+				see(rw, req)
+				return
+			}
+			rw.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(rw, "You are not authenticated.")
+			return
+		}
+		if see != nil {
+			see(rw, req)
+		}
+	}))
+	t.Cleanup(server.Close)
+	base := &http.Transport{}
+	t.Cleanup(base.CloseIdleConnections)
+	cfg := secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, Base: base}
+	for _, c := range change {
+		c(&cfg)
+	}
+	rt, err := secretsauth.NewTransport(w.store, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rt.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.rt = rt
+	w.store.put(w.fresh)
+	accepted.Store(&w.fresh)
+	return w, &http.Client{Transport: rt, Timeout: time.Minute}, server.URL
+}
+
+func TestBodiesAndTheReplay(t *testing.T) {
+	t.Parallel()
+	payload := strings.Repeat("metrics ", 10_000)
+	reader := func(hide bool) io.Reader {
+		if hide {
+			return struct{ io.Reader }{strings.NewReader(payload)}
+		}
+		return strings.NewReader(payload)
+	}
+	noKeepAlive := func(c *secretsauth.Config) { c.Base.(*http.Transport).DisableKeepAlives = true }
+	for _, test := range []struct {
+		name   string
+		body   io.Reader
+		change func(*http.Request)
+		config func(*secretsauth.Config)
+		status int
+	}{
+		{name: "S97 GetBody", body: reader(false), status: http.StatusOK},
+		{name: "S97 S103 GetBody, keep-alives off", body: reader(false), config: noKeepAlive, status: http.StatusOK},
+		{name: "S68 no body", status: http.StatusOK},
+		{name: "S68 NoBody", body: http.NoBody, status: http.StatusOK},
+		{name: "S98 S100 no GetBody", body: reader(true), status: http.StatusUnauthorized},
+		{name: "S98 no GetBody, length known", body: reader(true), status: http.StatusUnauthorized,
+			change: func(r *http.Request) { r.ContentLength = int64(len(payload)) }},
+		{name: "S99 GetBody fails", body: reader(false), status: http.StatusUnauthorized,
+			change: func(r *http.Request) { r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") } }},
+		{name: "S102 Expect: 100-continue", body: reader(false), status: http.StatusOK,
+			change: func(r *http.Request) { r.Header.Set("Expect", "100-continue") },
+			config: func(c *secretsauth.Config) { c.Base.(*http.Transport).ExpectContinueTimeout = time.Minute }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var seen atomic.Int32
+			see := func(_ http.ResponseWriter, req *http.Request) {
+				got, err := io.ReadAll(req.Body)
+				if want := len(payload); req.Method == http.MethodPost && test.body != nil && test.body != http.NoBody && (err != nil || len(got) != want) {
+					t.Errorf("the server read %d bytes, want %d", len(got), want)
+				}
+				if strings.HasPrefix(test.name, "S102") && req.Header.Get("Expect") == "" {
+					t.Error("the replay lost its Expect header")
+				}
+				seen.Add(1)
+			}
+			var changes []func(*secretsauth.Config)
+			if test.config != nil {
+				changes = append(changes, test.config)
+			}
+			w, client, url := rotated(t, see, changes...)
+			req, err := http.NewRequest(http.MethodPost, url, test.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.change != nil {
+				test.change(req)
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			text, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != test.status {
+				t.Fatalf("status %d, want %d", resp.StatusCode, test.status)
+			}
+			if test.status == http.StatusUnauthorized {
+				if string(text) != "You are not authenticated." || resp.Header.Get("Www-Authenticate") == "" {
+					t.Error("the original response is not whole")
+				}
+				if seen.Load() != 0 {
+					t.Error("it was sent again")
+				}
+				// The value is invalidated all the same.
+				next, err := client.Get(url)
+				if err != nil || next.StatusCode != http.StatusOK {
+					t.Fatalf("the next request: %v", err)
+				}
+				_ = next.Body.Close()
+				if s := w.rt.Stats(); s.Fetches != 2 || s.Rejections != 1 {
+					t.Errorf("%+v", s)
+				}
+			} else if seen.Load() != 1 {
+				t.Errorf("the server accepted %d requests", seen.Load())
+			}
+		})
+	}
+}
+
+func TestS101Early401DuringAnUpload(t *testing.T) {
+	t.Parallel()
+	// The handler answers without reading 8 MB, so net/http still sends the first
+	// body while the second is on its way; the race detector watches.
+	payload := bytes.Repeat([]byte("x"), 8<<20)
+	for range 5 {
+		_, client, url := rotated(t, func(_ http.ResponseWriter, req *http.Request) {
+			if n, err := io.Copy(io.Discard, req.Body); n != int64(len(payload)) || err != nil {
+				t.Errorf("the server read %d bytes, %v", n, err)
+			}
+		})
+		resp, err := client.Post(url, "application/octet-stream", bytes.NewReader(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	}
+}
+
+func TestRejectedBodiesAreBounded(t *testing.T) {
+	t.Parallel()
+	forever := func(rw http.ResponseWriter, pause time.Duration) {
+		rw.WriteHeader(http.StatusUnauthorized)
+		for {
+			if _, err := rw.Write(bytes.Repeat([]byte("x"), 1024)); err != nil {
+				return
+			}
+			if pause > 0 {
+				rw.(http.Flusher).Flush()
+				time.Sleep(pause)
+			}
+		}
+	}
+	for _, test := range []struct {
+		name string
+		body func(http.ResponseWriter)
+	}{
+		{"S104 large", func(rw http.ResponseWriter) {
+			rw.WriteHeader(http.StatusUnauthorized)
+			_, _ = rw.Write(make([]byte, 1<<20))
+		}},
+		{"S105 in drops", func(rw http.ResponseWriter) { forever(rw, 50*time.Millisecond) }},
+		{"S106 without end", func(rw http.ResponseWriter) { forever(rw, 0) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, client, url := rotated(t, func(rw http.ResponseWriter, req *http.Request) {
+				if req.Header.Get("Authorization") != "" && rw.Header().Get("Www-Authenticate") != "" {
+					test.body(rw)
+				}
+			}, func(c *secretsauth.Config) {
+				c.Base.(*http.Transport).MaxConnsPerHost = 1 // S107: closed before the replay, or it waits for ever
+			})
+			req, _ := http.NewRequest(http.MethodGet, url, nil)
+			req.Header.Set("X-See-Rejected", "1")
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+		})
+	}
+}
+
+func TestAReplayUsesTheSameConnection(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	remote := map[string]bool{}
+	_, client, url := rotated(t, func(rw http.ResponseWriter, req *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		remote[req.RemoteAddr] = true
+		if rw.Header().Get("Www-Authenticate") != "" { // more than a read of 4 KiB
+			rw.WriteHeader(http.StatusUnauthorized)
+			_, _ = rw.Write(make([]byte, 40<<10))
+		}
+	})
+	for range 3 {
+		req, _ := http.NewRequest(http.MethodGet, url, nil)
+		req.Header.Set("X-See-Rejected", "1")
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(remote) != 1 {
+		t.Errorf("%d connections, want 1", len(remote))
+	}
+}
+
+func TestS109AHostileRealmIsIgnored(t *testing.T) {
+	t.Parallel()
+	var hits atomic.Int32
+	evil := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
+	defer evil.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Www-Authenticate", `Bearer realm="`+evil.URL+`"`)
+		rw.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	w := newWorld(t, func(c *secretsauth.Config) { c.AllowedHosts, c.Base = []string{"*"}, nil })
+	resp, err := (&http.Client{Transport: w.rt}).Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if hits.Load() != 0 || resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("status %d, %d requests to the realm", resp.StatusCode, hits.Load())
+	}
+}
+
+func TestS17S110S111OtherAnswersAreNoRejection(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{200, 204, 302, 304, 307, 400, 404, 407, 429, 500, 503} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(c *secretsauth.Config) {
+				c.Base = roundTripper(func(*http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(http.StatusText(code)))}, nil
+				})
+			})
+			w.want("/", code)
+			w.want("/", code)
+			w.wantReads(1)
+			if s := w.rt.Stats(); s.Rejections != 0 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
