@@ -1,0 +1,154 @@
+package vault
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+)
+
+// Config says which secret, of which Vault, and how to log in. Address,
+// SecretPath and one way to log in are required. It prints without its secrets,
+// but not from an unexported field of another struct, where fmt calls no method:
+// hand it to [New] rather than keep it.
+type Config struct {
+	// Address is Vault's URL, such as "https://vault.company.com:8200". A path
+	// in front of Vault's own is kept. VAULT_ADDR.
+	Address string
+
+	// Namespace is the namespace of the secret and of the login. Default: the
+	// root namespace. VAULT_NAMESPACE.
+	Namespace string
+
+	// SecretPath is mount and name, such as "secret/mlflow/auth".
+	// MLFLOW_VAULT_SECRET_PATH.
+	SecretPath string
+
+	// SecretVersion is the version of a KV version 2 secret. Default: the latest.
+	// MLFLOW_VAULT_SECRET_VERSION.
+	SecretVersion int
+
+	// Token is a Vault token. VAULT_TOKEN. Default: one of the logins below; with
+	// none of them either, the file ~/.vault-token of "vault login".
+	Token string
+
+	// RoleID and SecretID log in by AppRole. VAULT_ROLE_ID, VAULT_SECRET_ID.
+	RoleID   string
+	SecretID string
+
+	// KubernetesRole logs in with the pod's service account.
+	// MLFLOW_VAULT_K8S_ROLE.
+	KubernetesRole string
+
+	// KubernetesTokenPath is the file of the service account's token. Default
+	// /var/run/secrets/kubernetes.io/serviceaccount/token.
+	// MLFLOW_VAULT_K8S_TOKEN_PATH.
+	KubernetesTokenPath string
+
+	// AuthMount is where the login is mounted below auth/. Default "approle" or
+	// "kubernetes". MLFLOW_VAULT_AUTH_MOUNT.
+	AuthMount string
+
+	// TTL and Mode go with the secret, as hints for a cache
+	// ([secretsauth.Secret.WithTTL], WithMode). MLFLOW_VAULT_TTL_SEC,
+	// MLFLOW_VAULT_AUTH_MODE.
+	TTL  time.Duration
+	Mode secretsauth.AuthMode
+
+	// MaxAttempts is how often one Fetch tries, in all, what fails for a reason
+	// that may pass. Default 3. MLFLOW_SECRETS_MAX_RETRIES.
+	MaxAttempts int
+
+	// HTTPClient sends the requests; it is copied, and the copy follows no
+	// redirect. Default, and in place of a nil Transport: one with the TLS and
+	// proxy settings of Vault's environment variables.
+	HTTPClient *http.Client
+}
+
+// ConfigFromEnv reads the variables named in [Config]. Values are trimmed, an
+// empty one counts as unset. An error wraps [secretsauth.ErrConfig] and names the
+// variable, never its value; missing ones are errors too.
+func ConfigFromEnv() (Config, error) {
+	log := slog.Default()
+	cfg := Config{
+		Address:             env.Get("VAULT_ADDR"),
+		Namespace:           env.Get("VAULT_NAMESPACE"),
+		SecretPath:          env.Get("MLFLOW_VAULT_SECRET_PATH"),
+		Token:               env.Get("VAULT_TOKEN"),
+		RoleID:              env.Get("VAULT_ROLE_ID"),
+		SecretID:            env.Get("VAULT_SECRET_ID"),
+		KubernetesRole:      env.Get("MLFLOW_VAULT_K8S_ROLE"),
+		KubernetesTokenPath: env.Get("MLFLOW_VAULT_K8S_TOKEN_PATH"),
+		AuthMount:           env.Get("MLFLOW_VAULT_AUTH_MOUNT"),
+		TTL:                 env.TTL("MLFLOW_VAULT_TTL_SEC", log),
+		MaxAttempts:         attemptsFromEnv(log),
+	}
+	var err error
+	if cfg.Mode, err = secretsauth.ParseAuthMode(env.Get("MLFLOW_VAULT_AUTH_MODE")); err != nil {
+		return Config{}, badConfig("MLFLOW_VAULT_AUTH_MODE is not an auth mode",
+			"use bearer or basic, or unset it to go by what the secret holds")
+	}
+	// Another version than the one that was asked for would be another secret,
+	// so this one is not guessed.
+	if text := env.Get("MLFLOW_VAULT_SECRET_VERSION"); text != "" {
+		if cfg.SecretVersion, err = strconv.Atoi(text); err != nil || cfg.SecretVersion < 1 {
+			return Config{}, badConfig("MLFLOW_VAULT_SECRET_VERSION is not a version number",
+				"use a number from `vault kv metadata get PATH`, or unset it for the latest version")
+		}
+	}
+	if _, err := cfg.resolve(); err != nil {
+		return Config{}, err
+	}
+	if _, err := cfg.newLogin(); err != nil {
+		return Config{}, err
+	}
+	return cfg, nil
+}
+
+func attemptsFromEnv(log *slog.Logger) int {
+	n, set := env.Number("MLFLOW_SECRETS_MAX_RETRIES", log)
+	if set && (n < 1 || n > maxMaxAttempts) {
+		log.Warn(fmt.Sprintf("MLFLOW_SECRETS_MAX_RETRIES is not between 1 and %d; the default is used", maxMaxAttempts))
+		return 0
+	}
+	return int(n)
+}
+
+const (
+	defaultMaxAttempts = 3
+	maxMaxAttempts     = 100
+)
+
+func (c Config) maxAttempts() int {
+	if c.MaxAttempts <= 0 {
+		return defaultMaxAttempts
+	}
+	return min(c.MaxAttempts, maxMaxAttempts)
+}
+
+// String names address, path and way to log in. The path is not checked yet, so
+// it is quoted, and an address that may hold userinfo is left out.
+func (c Config) String() string {
+	t, err := c.resolve()
+	if err != nil {
+		return "vault.Config(incomplete)"
+	}
+	return fmt.Sprintf("vault.Config(%s, login %s)", t.key(), c.loginName())
+}
+
+// GoString is String.
+func (c Config) GoString() string { return c.String() }
+
+// Format writes String for every verb.
+func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// MarshalText is String; it serves JSON, XML and YAML alike.
+func (c Config) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// LogValue is String.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -1,0 +1,117 @@
+package vault_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
+)
+
+var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"}
+
+// printed is v in every way that fmt, json and slog print.
+func printed(v any) string {
+	var b strings.Builder
+	for _, verb := range verbs {
+		fmt.Fprintf(&b, verb+"\n", v)
+		fmt.Fprintf(&b, verb+"\n", struct{ Field any }{v})
+		fmt.Fprintf(&b, verb+"\n", []any{v})
+	}
+	if text, err := json.Marshal(v); err == nil {
+		b.Write(text)
+	}
+	slog.New(slog.NewTextHandler(&b, nil)).Info("", "v", v)
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("", "v", v)
+	return b.String()
+}
+
+func wantNoLeak(t *testing.T, where, text string, secrets ...string) {
+	t.Helper()
+	for _, secret := range secrets {
+		for _, form := range []string{secret, fmt.Sprintf("%x", secret), strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"), secret[len(secret)-6:]} {
+			if strings.Contains(text, form) {
+				t.Errorf("%s leaks a secret: %.300s", where, text)
+				return
+			}
+		}
+	}
+}
+
+// S155
+func TestConfigAndProviderPrintNoSecret(t *testing.T) {
+	t.Parallel()
+	for _, login := range []string{"token", "approle"} {
+		s, value := newStandin()
+		token, secretID := canary(), canary()
+		cfg := s.config("secret/mlflow/auth")
+		if login == "token" {
+			cfg.Token = token
+			s.setToken(token, "*")
+		} else {
+			cfg.Token, cfg.RoleID, cfg.SecretID = "", "role", secretID
+			s.login = func(s *standin, _ string, _ map[string]string) reply {
+				s.tokens[token] = []string{"*"}
+				return granted(token, 60)
+			}
+		}
+		p := newProvider(t, cfg)
+		fetchToken(t, p)
+		// Of their own format: what holds the stand-in is not what is tested.
+		cfg.HTTPClient = nil
+		type copied struct{ *vault.Provider }
+		for _, verb := range verbs { // fmt calls no method of an unexported field
+			wantNoLeak(t, login+" hidden Provider", fmt.Sprintf(verb, struct{ p any }{p}), token, secretID, value)
+		}
+		for name, v := range map[string]any{
+			"Config": cfg, "*Config": &cfg, "Provider": p, "copy": copied{p},
+			"Config in a field": struct{ C vault.Config }{cfg},
+		} {
+			wantNoLeak(t, login+" "+name, printed(v), token, secretID, value)
+		}
+		if got := fmt.Sprintf("%+v", p); got != "vault:https://vault.company.com:secret/mlflow/auth" {
+			t.Errorf("Provider prints as %q", got)
+		}
+		if got := fmt.Sprintf("%#v", cfg); got != "vault.Config(vault:https://vault.company.com:secret/mlflow/auth, login "+login+")" {
+			t.Errorf("Config prints as %q", got)
+		}
+	}
+}
+
+// S152, S162: a server that echoes all it was sent, and the secret too, at every
+// status.
+func TestErrorsQuoteNoAnswer(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{200, 204, 302, 400, 401, 403, 404, 405, 412, 418, 429, 500, 501, 503} {
+		for _, form := range []string{`{"errors":[%q]}`, `{"data":{"data":{"token":%q}}`, `%s`, `{"data":{"data":%q,"metadata":{"version":"x"}}}`, `{"warnings":[%q],"data":{"token":5}}`} {
+			for _, at := range []string{"/v1/sys/", "/v1/auth/", "/v1/secret/", "/v1/"} {
+				t.Run(fmt.Sprint(status, form, at), func(t *testing.T) {
+					t.Parallel()
+					s, value := newStandin()
+					token, secretID := canary(), canary()
+					cfg := s.config("secret/mlflow/auth")
+					cfg.Token, cfg.RoleID, cfg.SecretID, cfg.MaxAttempts = "", "role", secretID, 1
+					s.login = func(s *standin, _ string, _ map[string]string) reply {
+						s.tokens[token] = []string{"*"}
+						return granted(token, 60)
+					}
+					s.before = func(req *http.Request) *reply {
+						if !strings.HasPrefix(req.URL.Path, at) {
+							return nil
+						}
+						echo := fmt.Sprint(token, " ", secretID, " ", value)
+						return &reply{status: status, body: fmt.Sprintf(form, echo), header: http.Header{"Location": {"https://h/" + token}}}
+					}
+					_, err := newProvider(t, cfg).Fetch(context.Background())
+					if err != nil {
+						wantNoLeak(t, "error", err.Error()+printed(err), token, secretID, value)
+					}
+				})
+			}
+		}
+	}
+}
