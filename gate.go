@@ -103,12 +103,16 @@ func sameOriginChain(req *http.Request, to origin) bool {
 const maxHops = 1000
 
 // proxied reports whether the base sends req through a proxy, as far as it can
-// be told.
+// be told: a base that wraps another is taken to heed the environment, as
+// http.DefaultTransport does.
 func (g *gate) proxied(req *http.Request) bool {
-	transport, ok := g.base.(*http.Transport)
-	if !ok || transport.Proxy == nil {
+	choose := http.ProxyFromEnvironment
+	if transport, ok := g.base.(*http.Transport); ok {
+		choose = transport.Proxy
+	}
+	if choose == nil {
 		return false
 	}
-	proxy, err := transport.Proxy(req)
+	proxy, err := choose(req)
 	return err != nil || proxy != nil
 }

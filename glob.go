@@ -70,6 +70,9 @@ func setEnd(text string, i int) int {
 
 func parseSet(members string) (t globToken, why string) {
 	t.any = true
+	if strings.Contains(members, ":") {
+		return t, "has a : between brackets, which only an IPv6 address has"
+	}
 	members, t.not = strings.CutPrefix(members, "!")
 	for i := 0; i < len(members); i++ {
 		s := span{members[i], members[i]}

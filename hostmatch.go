@@ -141,6 +141,9 @@ func parsePattern(text string) (p hostPattern, why string) {
 	if len(text) > maxPattern {
 		return p, fmt.Sprintf("is longer than %d characters", maxPattern)
 	}
+	if !isASCII(text) {
+		return p, "is not ASCII; write an internationalised name in its punycode form, xn--…"
+	}
 	host := strings.ToLower(text)
 	if scheme, rest, ok := strings.Cut(host, "://"); ok {
 		if scheme != "http" && scheme != "https" {
@@ -150,8 +153,6 @@ func parsePattern(text string) (p hostPattern, why string) {
 	}
 	for _, r := range host {
 		switch {
-		case r > '~':
-			return p, "is not ASCII; write an internationalised name in its punycode form, xn--…"
 		case r == '/' || r == '#':
 			return p, "has a path; only scheme, host and port are compared"
 		case r == '@':
@@ -168,7 +169,10 @@ func parsePattern(text string) (p hostPattern, why string) {
 		return p, why
 	}
 	if inner, ok := strings.CutPrefix(host, "["); ok {
-		if addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]")); err == nil && addr.Is6() {
+		if addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]")); err == nil {
+			if !addr.Is6() {
+				return p, "has an IPv4 address in brackets; write it without"
+			}
 			p.addr = addr.Unmap()
 			return p, ""
 		}
@@ -199,8 +203,11 @@ func (p hostPattern) parseName(host string) (_ hostPattern, why string) {
 	case last.wild():
 		p.labels = len(labels)
 		p.addressLike = looksLikeAddress(labels)
+		p.loose = len(labels) > 1 && !p.addressLike // mlflow.*
 	case last[0].literal >= '0' && last[0].literal <= '9':
-		return p, "ends in a number but is not a valid address"
+		if p.addressLike = p.glob.wild(); !p.addressLike { // *.1 is warned about (S59)
+			return p, "ends in a number but is not a valid address"
+		}
 	case !p.glob.wild():
 		if canonicalName(host) == "" {
 			return p, "is not a valid host name"

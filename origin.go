@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // origin is scheme, host and port in one canonical spelling, so that two are the
@@ -67,6 +68,9 @@ func originOf(u *url.URL) (o origin, why string) {
 // canonicalName is name in lower case without one trailing dot, or "" if it is
 // not a name that every resolver reads the same way.
 func canonicalName(name string) string {
+	if !isASCII(name) {
+		return "" // before ToLower, which turns the Kelvin sign into a k (S25)
+	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if len(name) > 253 {
 		return ""
@@ -82,6 +86,10 @@ func canonicalName(name string) string {
 		return "" // 127.1, 0x7f.1: an address to some resolvers, a name to others
 	}
 	return name
+}
+
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 func isHostChar(r rune) bool {

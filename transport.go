@@ -257,7 +257,9 @@ func (t *Transport) warnOnce(req *http.Request, host *hostDecision, what, detail
 	host.warned.Store(true)
 	name := host.Host
 	if name == "" {
-		name = fmt.Sprintf("%.100q", req.URL.Host) // no plain name: it may hold anything
+		if name = fmt.Sprintf("%.100q", req.URL.Host); strings.Contains(name, "@") {
+			name = "(a host with a username)" // and perhaps a password
+		}
 	}
 	t.warn(req, what+": "+name, name, detail)
 }
