@@ -94,7 +94,7 @@ func asError(err error, provider, key string) *Error {
 		}
 	}
 	e := Error{Cause: err}
-	if own, ok := errors.AsType[*Error](err); ok && own.Kind == kind {
+	if own, ok := errors.AsType[*Error](err); ok && errors.Is(own.Kind, kind) {
 		e = *own
 	}
 	e.Kind = kind

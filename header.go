@@ -54,13 +54,12 @@ func (s Secret) headers() (all [formCount]header) {
 	return all
 }
 
-// header is the value of Authorization in one mode.
-func (s Secret) header(mode AuthMode) (string, error) {
-	value, _, err := s.build(formOf(mode, "Authorization"))
-	if err != nil { // not a nil *Error in an error
-		return "", err
+// check says why s cannot be sent in Authorization in one mode.
+func (s Secret) check(mode AuthMode) error {
+	if _, _, err := s.build(formOf(mode, "Authorization")); err != nil {
+		return err // not a nil *Error in an error
 	}
-	return value, nil
+	return nil
 }
 
 // build is the value of the header in one form. The error names no value.

@@ -34,7 +34,7 @@ func ParseSecret(raw []byte) (Secret, error) {
 	if user, password, ok := strings.Cut(text, ":"); ok && !hasScheme(text, "Bearer") {
 		secret = newSecret(credential{username: user, password: password, text: true})
 	}
-	if _, err := secret.header(AuthAuto); err != nil {
+	if err := secret.check(AuthAuto); err != nil {
 		return Secret{}, err
 	}
 	return secret, nil
@@ -76,12 +76,12 @@ func parseObject(raw []byte) (Secret, error) {
 		password: strings.Trim(c.password, "\r\n"),
 	})
 	if c.token != "" {
-		if _, err := secret.header(AuthBearer); err != nil {
+		if err := secret.check(AuthBearer); err != nil {
 			return Secret{}, err
 		}
 	}
 	if c.username != "" {
-		if _, err := secret.header(AuthBasic); err != nil {
+		if err := secret.check(AuthBasic); err != nil {
 			return Secret{}, err
 		}
 	}
