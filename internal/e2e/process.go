@@ -1,0 +1,142 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// readyWithin is generous: two slow cores share it with everything else.
+const readyWithin = 2 * time.Minute
+
+// process is a server that was started here. It is its own process group, so
+// that stopping it stops its children and nothing else.
+type process struct {
+	cmd    *exec.Cmd
+	log    *os.File
+	exited chan struct{}
+}
+
+// start runs a server and waits until ready says so.
+func start(log string, cmd *exec.Cmd, ready func() error) (*process, error) {
+	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout, cmd.Stderr = file, file
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	p := &process{cmd: cmd, log: file, exited: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait()
+		close(p.exited)
+	}()
+	if err := p.await(ready); err != nil {
+		p.stop()
+		return nil, fmt.Errorf("%s: %w; the end of its log:\n%s", filepath.Base(cmd.Path), err, tail(log))
+	}
+	return p, nil
+}
+
+func (p *process) await(ready func() error) error {
+	var err error
+	for deadline := time.Now().Add(readyWithin); time.Now().Before(deadline); {
+		if err = ready(); err == nil {
+			return nil
+		}
+		select {
+		case <-p.exited:
+			return errExited
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("not ready within %v: %w", readyWithin, err)
+}
+
+var errExited = errors.New("it has ended")
+
+// stop ends the group: politely first.
+func (p *process) stop() {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		_ = syscall.Kill(-p.cmd.Process.Pid, sig)
+		select {
+		case <-p.exited:
+			// Children that outlived it.
+			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+			_ = p.log.Close()
+			return
+		case <-time.After(15 * time.Second):
+		}
+	}
+}
+
+func tail(log string) []byte {
+	text, _ := os.ReadFile(log)
+	return bytes.TrimSpace(text[max(0, len(text)-3000):])
+}
+
+// onFreePort calls f with a free port, again with another one if the server has
+// ended at once: somebody else may have taken the port meanwhile.
+func onFreePort(f func(port string) error) (err error) {
+	for range 3 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return err
+		}
+		port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		if err = l.Close(); err != nil {
+			return err
+		}
+		if err = f(port); !errors.Is(err, errExited) {
+			return err
+		}
+	}
+	return err
+}
+
+// answers checks that a URL answers with a status.
+func answers(url string, status int) func() error {
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != status {
+			return fmt.Errorf("%s: %s", url, resp.Status)
+		}
+		return nil
+	}
+}
+
+// bin is a program of the virtual environment that install.sh has made.
+func bin(name string) string {
+	cache := os.Getenv("SECRETSAUTH_E2E_CACHE")
+	if cache == "" {
+		cache = filepath.Join("..", "..", ".cache", "e2e")
+	}
+	path, err := filepath.Abs(filepath.Join(cache, "venv", "bin", name))
+	if err != nil {
+		return name
+	}
+	return path
+}

@@ -1,0 +1,161 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+)
+
+// TestRunThroughRotation is the main job: a run that logs metrics and moves
+// artifacts while its password is rotated, the store first and then the server.
+func TestRunThroughRotation(t *testing.T) {
+	for _, how := range []login{byToken, byAppRole} {
+		for _, version := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s, KV version %d, Basic", how, version), func(t *testing.T) {
+				w := newWorld(t, openbao, version).connect(mlflow.url, how)
+				w.logRun(func() {
+					w.rotateStore()
+					w.rotateServer()
+				})
+			})
+		}
+	}
+	t.Run("AppRole, KV version 2, Bearer at nginx", func(t *testing.T) {
+		w := newWorld(t, openbao, 2)
+		old := rand.Text()
+		w.secret.put(map[string]string{"token": old})
+		door := startFrontDoor(t, mlflow, old)
+		w.connect(door.url, byAppRole)
+		w.logRun(func() {
+			w.secret.put(map[string]string{"token": w.fresh})
+			door.rotate(w.fresh)
+		})
+	})
+}
+
+const (
+	workers      = 4
+	batch        = 50
+	artifactSize = 5 << 20
+)
+
+// logRun logs a run from four workers, rotates in the middle, and looks whether
+// everything has arrived.
+func (w *world) logRun(rotate func()) {
+	w.Helper()
+	experiment, err := w.client.createExperiment(w.ctx)
+	if err != nil {
+		w.Fatal(err)
+	}
+	run, err := w.client.createRun(w.ctx, experiment)
+	if err != nil {
+		w.Fatal(err)
+	}
+	var logged atomic.Int64
+	loggers := w.employ(workers-1, func(i int) error {
+		metrics := make([]metric, batch)
+		for j := range metrics {
+			metrics[j] = metric{"loss", 1 / float64(i), time.Now().UnixMilli(), i*batch + j}
+		}
+		err := w.client.logBatch(w.ctx, run, metrics, []param{{fmt.Sprint("p", i), "v"}})
+		if err == nil {
+			logged.Add(batch)
+		}
+		return err
+	})
+	payload := make([]byte, artifactSize)
+	_, _ = rand.Read(payload)
+	mover := w.employ(1, func(i int) error {
+		path := artifact(experiment, run, fmt.Sprintf("part-%d.bin", i))
+		if _, err := w.client.send(w.ctx, http.MethodPut, path, payload); err != nil {
+			return fmt.Errorf("upload: %w", err)
+		}
+		back, err := w.client.send(w.ctx, http.MethodGet, path, nil)
+		if err != nil {
+			return fmt.Errorf("download: %w", err)
+		}
+		if !bytes.Equal(back, payload) {
+			return fmt.Errorf("download: %d bytes, and not those that were uploaded", len(back))
+		}
+		return nil
+	})
+
+	w.more(loggers, 10)
+	w.more(mover, 2)
+	rotate()
+	w.more(loggers, 10)
+	w.more(mover, 2)
+	loggers.dismiss(w.T)
+	mover.dismiss(w.T)
+
+	n, err := w.client.history(w.ctx, run, "loss")
+	if err != nil {
+		w.Fatal(err)
+	}
+	if int64(n) != logged.Load() {
+		w.Errorf("MLflow holds %d values of the metric, %d were logged", n, logged.Load())
+	}
+	s := w.rt.Stats()
+	if s.Rejections == 0 || s.Retries != s.Rejections {
+		w.Errorf("the rotation was not met by a replay: %+v", s)
+	}
+	if n := w.client.retried.Load(); n > workers {
+		w.Errorf("MLflow answered 500 to %d requests: more than there were at the moment of the rotation", n)
+	}
+	if s.Fetches != 2 {
+		w.Errorf("%d reads of the store, want 2: one at the start, one for the rotation", s.Fetches)
+	}
+	w.Logf("%d batches of %d metrics, %d artifacts of %d MiB up and down; %d requests rejected and replayed, %d answered 500 by MLflow and asked again, %d reads of the store",
+		loggers.done.Load(), batch, mover.done.Load(), artifactSize>>20, s.Rejections, w.client.retried.Load(), s.Fetches)
+}
+
+// TestServerBeforeStore rotates in the order that hurts.
+func TestServerBeforeStore(t *testing.T) {
+	t.Run("recovers with the first read after the store's change", func(t *testing.T) {
+		w := newWorld(t, openbao, 2).connect(mlflow.url, byToken)
+		if err := w.client.search(w.ctx); err != nil {
+			t.Fatal(err)
+		}
+		w.rotateServer()
+		for stop := time.Now().Add(time.Second); time.Now().Before(stop); {
+			if err := w.client.search(w.ctx); !errors.Is(err, statusError(http.StatusUnauthorized)) {
+				t.Fatalf("%v, want the server's 401: the store still holds the old password", err)
+			}
+		}
+		w.rotateStore()
+		changed, reads := time.Now(), w.rt.Stats().Fetches
+		w.until("a request succeeds", func() bool { return w.client.search(w.ctx) == nil })
+		took := time.Since(changed)
+		s := w.rt.Stats()
+		if s.Fetches-reads > 1 {
+			t.Errorf("it took %d reads of the store", s.Fetches-reads)
+		}
+		// 2 s, and what a slow machine adds to a password check.
+		if took > 4*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		t.Logf("recovered %v after the store's change; %d rejections, %d reads in all", took.Round(10*time.Millisecond), s.Rejections, s.Fetches)
+	})
+	t.Run("with RotationWait nothing fails", func(t *testing.T) {
+		w := newWorld(t, openbao, 2).connect(mlflow.url, byToken, func(c *secretsauth.Config) { c.RotationWait = time.Minute })
+		crew := w.employ(workers, func(int) error { return w.client.search(w.ctx) })
+		w.more(crew, 10)
+		w.rotateServer()
+		w.until("a request is rejected", func() bool { return w.rt.Stats().Rejections > 0 })
+		time.Sleep(1500 * time.Millisecond) // the gap that it is about
+		w.rotateStore()
+		w.more(crew, 20)
+		crew.dismiss(t)
+		s := w.rt.Stats()
+		t.Logf("%d requests; %d rejected, %d replayed, %d reads", crew.done.Load(), s.Rejections, s.Retries, s.Fetches)
+	})
+}

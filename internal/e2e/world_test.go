@@ -1,0 +1,160 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
+)
+
+// world is an MLflow user whose password lies in OpenBao, and a client that
+// takes it from there.
+type world struct {
+	*testing.T
+	ctx    context.Context
+	secret secret
+	user   string
+	fresh  string // the password to rotate to
+	rt     *secretsauth.Transport
+	client *client
+}
+
+type login string
+
+const (
+	byToken   login = "token"
+	byAppRole login = "AppRole"
+)
+
+func newWorld(t *testing.T, bao *openBao, version int) *world {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	t.Cleanup(cancel)
+	w := &world{T: t, ctx: ctx, fresh: rand.Text()}
+	old := rand.Text()
+	var err error
+	if w.user, err = mlflow.createUser(old); err != nil {
+		t.Fatal(err)
+	}
+	w.secret = secret{bao: bao.in(t), mount: "team/" + strings.ToLower(rand.Text()), name: "mlflow/auth", version: version}
+	w.secret.bao.mount(w.secret.mount, version)
+	w.secret.putPassword(w.user, old)
+	return w
+}
+
+// connect makes the client: the only part that a user of the library writes.
+func (w *world) connect(url string, how login, change ...func(*secretsauth.Config)) *world {
+	w.Helper()
+	store, err := vault.New(w.secret.config(how))
+	if err != nil {
+		w.Fatal(err)
+	}
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	w.Cleanup(base.CloseIdleConnections)
+	cfg := secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, Base: base}
+	for _, c := range change {
+		c(&cfg)
+	}
+	if w.rt, err = secretsauth.NewTransport(store, cfg); err != nil {
+		w.Fatal(err)
+	}
+	w.client = &client{base: url, http: &http.Client{Transport: w.rt}}
+	return w
+}
+
+// config reads s with a token or role that may do nothing else.
+func (s secret) config(how login) vault.Config {
+	cfg := vault.Config{Address: s.bao.url, SecretPath: s.path()}
+	policy := s.reader()
+	switch how {
+	case byToken:
+		cfg.Token = s.bao.token(policy)
+	case byAppRole:
+		cfg.AuthMount, cfg.RoleID, cfg.SecretID = s.bao.appRole(policy, "1h")
+	}
+	return cfg
+}
+
+func (w *world) rotateStore() { w.secret.putPassword(w.user, w.fresh) }
+
+func (w *world) rotateServer() {
+	w.Helper()
+	if err := mlflow.setPassword(w.user, w.fresh); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// crew is a number of workers that do the same over and over, and how it went.
+type crew struct {
+	done     atomic.Int64
+	failed   atomic.Int64
+	mu       sync.Mutex
+	failures []error // the first few
+	stopping chan struct{}
+	wg       sync.WaitGroup
+}
+
+// employ starts n workers. Each call of work gets a number of its own.
+func (w *world) employ(n int, work func(i int) error) *crew {
+	c := &crew{stopping: make(chan struct{})}
+	for range n {
+		c.wg.Go(func() {
+			for {
+				select {
+				case <-c.stopping:
+					return
+				case <-w.ctx.Done():
+					return
+				default:
+				}
+				if err := work(int(c.done.Add(1))); err != nil {
+					c.failed.Add(1)
+					c.mu.Lock()
+					if len(c.failures) < 3 {
+						c.failures = append(c.failures, err)
+					}
+					c.mu.Unlock()
+				}
+			}
+		})
+	}
+	return c
+}
+
+// dismiss lets the workers finish and reports what failed.
+func (c *crew) dismiss(t *testing.T) {
+	t.Helper()
+	close(c.stopping)
+	c.wg.Wait()
+	if n := c.failed.Load(); n > 0 {
+		t.Errorf("%d of %d requests failed, such as: %v", n, c.done.Load(), c.failures)
+	}
+}
+
+// more waits until n more requests have begun.
+func (w *world) more(c *crew, n int64) {
+	w.Helper()
+	goal := c.done.Load() + n
+	w.until("the workers go on", func() bool { return c.done.Load() >= goal })
+}
+
+// until waits for a condition.
+func (w *world) until(what string, ok func() bool) {
+	w.Helper()
+	for !ok() {
+		select {
+		case <-w.ctx.Done():
+			w.Fatalf("waited in vain until %s; %+v", what, w.rt.Stats())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

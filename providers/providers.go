@@ -1,0 +1,122 @@
+// Package providers chooses the secret manager by the environment, which is the
+// same as that of the Python plugin mlflow-secrets-auth.
+//
+//	export MLFLOW_SECRETS_AUTH_ENABLE=vault
+//
+// or, for one provider at a time,
+//
+//	export MLFLOW_SECRETS_AUTH_ENABLE_VAULT=true
+//
+// The first variable is a comma list of slugs: vault, aws-secrets-manager,
+// azure-key-vault. The switches MLFLOW_SECRETS_AUTH_ENABLE_VAULT,
+// …_AWS_SECRETS_MANAGER and …_AZURE_KEY_VAULT add to it; a switch that is set to
+// false takes its provider out of the list. Each provider has variables of its
+// own, described by its package.
+//
+// Of several enabled providers the first that is configured is used, in the order
+// above whatever the order of the list; for each of the others that cannot be
+// used there is a warning in [slog.Default]'s log.
+//
+// This version has one provider: vault. The names of the other two are known, and
+// enabling them alone is an error that says so.
+//
+// A program that wants one particular store imports its package instead, such as
+// providers/vault, and links no other store's SDK.
+package providers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
+)
+
+// store is one secret manager that the environment may enable.
+type store struct {
+	slug   string
+	enable string // the variable that switches it on or off
+	build  func(context.Context) (secretsauth.Provider, error)
+}
+
+// stores are all there are, in order of priority.
+var stores = []store{
+	{"vault", "MLFLOW_SECRETS_AUTH_ENABLE_VAULT", newVault},
+	{"aws-secrets-manager", "MLFLOW_SECRETS_AUTH_ENABLE_AWS_SECRETS_MANAGER", notYet("aws-secrets-manager")},
+	{"azure-key-vault", "MLFLOW_SECRETS_AUTH_ENABLE_AZURE_KEY_VAULT", notYet("azure-key-vault")},
+}
+
+func newVault(context.Context) (secretsauth.Provider, error) {
+	cfg, err := vault.ConfigFromEnv()
+	if err != nil {
+		return nil, err
+	}
+	return vault.New(cfg)
+}
+
+func notYet(slug string) func(context.Context) (secretsauth.Provider, error) {
+	return func(context.Context) (secretsauth.Provider, error) {
+		return nil, &secretsauth.Error{
+			Provider: slug,
+			Kind:     secretsauth.ErrConfig,
+			Summary:  "this version of the library has no such provider yet",
+			Fix:      "use vault, or a later version",
+		}
+	}
+}
+
+// FromEnv returns the provider that the environment enables. It reads variables
+// only: no secret is fetched and nothing is sent. An error wraps
+// [secretsauth.ErrConfig].
+func FromEnv(ctx context.Context) (secretsauth.Provider, error) {
+	enabled, err := enabledStores()
+	if err != nil {
+		return nil, err
+	}
+	var used secretsauth.Provider
+	var unusable []error
+	for _, s := range enabled {
+		p, err := s.build(ctx)
+		switch {
+		case err != nil:
+			unusable = append(unusable, err)
+		case used == nil:
+			used = p
+		}
+	}
+	if used == nil {
+		return nil, allOf(unusable)
+	}
+	for _, err := range unusable {
+		slog.WarnContext(ctx, "Provider enabled but not usable", "used", used.Name(), "error", err.Error())
+	}
+	return used, nil
+}
+
+// allOf is one error for several, on one line.
+func allOf(errs []error) error {
+	all := errs[0]
+	for _, err := range errs[1:] {
+		all = fmt.Errorf("%w; and %w", all, err)
+	}
+	return all
+}
+
+// TransportFromEnv returns a transport around base (nil: [http.DefaultTransport])
+// with the provider of [FromEnv] and the settings of
+// [secretsauth.ConfigFromEnv]. No secret is fetched yet: see
+// [secretsauth.Transport.Warm]. An error wraps [secretsauth.ErrConfig].
+func TransportFromEnv(ctx context.Context, base http.RoundTripper) (*secretsauth.Transport, error) {
+	p, err := FromEnv(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := secretsauth.ConfigFromEnv()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Base = base
+	return secretsauth.NewTransport(p, cfg)
+}
