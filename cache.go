@@ -3,6 +3,7 @@ package secretsauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -110,6 +111,15 @@ func (c *Cache) Name() string { return c.name }
 
 // Key returns what identifies the provider's secret in logs and errors.
 func (c *Cache) Key() string { return c.key }
+
+// Format writes the key, for every verb; see [Transport.Format].
+func (c *Cache) Format(f fmt.State, _ rune) {
+	key := ""
+	if c != nil {
+		key = c.key
+	}
+	_, _ = fmt.Fprintf(f, "secretsauth.Cache(%s)", key)
+}
 
 // Fetch returns the secret, from the cache if it may be served. Errors are those
 // of the provider as an [*Error], or ctx's own.

@@ -296,7 +296,7 @@ func TestS114ShortClientTimeoutLeavesTheReadRunning(t *testing.T) {
 	})
 }
 
-func TestS119S137AHangingStoreIsBoundedByFetchTimeout(t *testing.T) {
+func TestS119S137S151AHangingStoreIsBoundedByFetchTimeout(t *testing.T) {
 	t.Parallel()
 	for _, deaf := range []bool{false, true} {
 		t.Run(map[bool]string{false: "honours its context", true: "ignores its context"}[deaf], func(t *testing.T) {
@@ -400,6 +400,24 @@ func TestExpiryOfTheStoreIsNeverOutlived(t *testing.T) {
 		w.store.fail(nil) // the store is back and still holds what has expired
 		time.Sleep(2 * time.Minute)
 		w.wantErr("/", secretsauth.ErrInvalidSecret)
+	})
+}
+
+func TestS90AValueIsReplacedBeforeItsExpiry(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t, ttl(time.Hour))
+		lease := 10 * time.Minute // and the server rejects it 30 s before that
+		w.store.set(func(s *fakeStore) { s.secret = s.secret.WithExpiry(time.Now().Add(lease)) })
+		w.want("/", http.StatusOK)
+		read := 1
+		for end := time.Now().Add(lease - 31*time.Second); time.Now().Before(end); time.Sleep(time.Second) {
+			w.want("/", http.StatusOK)
+			if synctest.Wait(); w.store.count() > read {
+				return // replaced in time
+			}
+		}
+		t.Error("the value was still in use when the server began to reject it")
 	})
 }
 

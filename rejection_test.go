@@ -660,6 +660,32 @@ func TestAReplayUsesTheSameConnection(t *testing.T) {
 	}
 }
 
+func TestS112NetHTTPsOwnReplayIsNoneOfOurs(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int32
+	w, client, url := rotated(t, func(rw http.ResponseWriter, req *http.Request) {
+		if requests.Add(1) == 2 { // a keep-alive connection dies; net/http tries another by itself
+			conn, _, err := rw.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = conn.Close()
+		}
+	})
+	for range 2 {
+		resp, err := client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	if s := w.rt.Stats(); requests.Load() != 3 || s.Retries != 1 || s.Rejections != 1 {
+		t.Errorf("%d requests accepted, %+v", requests.Load(), s)
+	}
+}
+
 func TestS109AHostileRealmIsIgnored(t *testing.T) {
 	t.Parallel()
 	var hits atomic.Int32

@@ -242,6 +242,19 @@ func (t *Transport) Warm(ctx context.Context) error {
 	return nil
 }
 
+// Format writes the key of the secret, for every verb: fmt would walk into the
+// provider, which may not hide what it holds, and into what other goroutines use.
+func (t *Transport) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "secretsauth.Transport(%s)", t.key())
+}
+
+func (t *Transport) key() string {
+	if t == nil || t.cache == nil {
+		return ""
+	}
+	return t.cache.key
+}
+
 // CloseIdleConnections closes those of the base. http.Client calls it.
 func (t *Transport) CloseIdleConnections() {
 	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {

@@ -1,0 +1,228 @@
+package secretsauth_test
+
+import (
+	"bytes"
+	"encoding/gob"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+)
+
+func TestParseSecret(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, raw                 string
+		token, username, password string // what it holds; all empty: an error
+	}{
+		{name: "token field", raw: `{"token":"abc"}`, token: "abc"},
+		{name: "username and password fields", raw: `{"username":"u","password":"p"}`, username: "u", password: "p"},
+		{name: "S84 all three", raw: `{"token":"abc","username":"u","password":"p"}`, token: "abc", username: "u", password: "p"},
+		{name: "other fields", raw: `{"token":"abc","owner":{"team":7},"old":null}`, token: "abc"},
+		{name: "a token with a colon, in its field", raw: `{"token":"a:b"}`, token: "a:b"},
+		{name: "bare token", raw: "abc", token: "abc"},
+		{name: "bare number", raw: "12345", token: "12345"},
+		{name: "bare user:password", raw: "u:p", username: "u", password: "p"},
+		{name: "bare user:password with more colons", raw: "u:p:q", username: "u", password: "p:q"},
+		{name: "bare token with its scheme", raw: "Bearer abc", token: "Bearer abc"},
+		{name: "S76 password outside ASCII", raw: `{"username":"ü","password":"pässwörd\u2028"}`, username: "ü", password: "pässwörd\u2028"},
+		{name: "password with spaces inside and around", raw: `{"username":"u","password":" p q "}`, username: "u", password: " p q "},
+		{name: "64 KiB", raw: strings.Repeat("x", 64<<10), token: strings.Repeat("x", 64<<10)},
+
+		{name: "S72 newline at the end", raw: "abc\n", token: "abc"},
+		{name: "S72 CRLF, spaces, TAB", raw: " \tabc \r\n", token: "abc"},
+		{name: "S72 byte order mark", raw: "\ufeffabc", token: "abc"},
+		{name: "S72 byte order mark before JSON", raw: "\ufeff{\"token\":\"abc\"}\n", token: "abc"},
+		{name: "S72 newline inside the field", raw: `{"token":"abc\n"}`, token: "abc"},
+		{name: "S78 line ends around the password", raw: `{"username":"u\n","password":"p\r\n"}`, username: "u", password: "p"},
+
+		{name: "S73 inner line end", raw: "ab\nc"},
+		{name: "S73 inner CR", raw: "ab\rc"},
+		{name: "S73 NUL", raw: "ab\x00c"},
+		{name: "S73 DEL", raw: "ab\x7fc"},
+		{name: "S73 VT", raw: "ab\vc"},
+		{name: "S73 ESC", raw: "ab\x1b[31mc"},
+		{name: "S73 inner line end in the field", raw: `{"token":"ab\ncd"}`},
+		{name: "S74 empty", raw: ""},
+		{name: "S74 white space", raw: " \n\t"},
+		{name: "S74 empty field", raw: `{"token":""}`},
+		{name: "S74 white space in the field", raw: `{"token":" \n"}`},
+		{name: "S74 only the scheme", raw: "Bearer "},
+		{name: "S75 null", raw: "null"},
+		{name: "S75 null field", raw: `{"token":null}`},
+		{name: "S75 number field", raw: `{"token":17}`},
+		{name: "S75 object field", raw: `{"username":"u","password":{"value":"p"}}`},
+		{name: "S75 array", raw: `["abc"]`},
+		{name: "S75 JSON string", raw: `"abc"`},
+		{name: "S76 token outside ASCII", raw: "abcé"},
+		{name: "S76 line separator in a token", raw: "ab\u2028c"},
+		{name: "S76 invalid UTF-8", raw: "ab\xffc"},
+		{name: "S76 invalid UTF-8 in a password", raw: "u:p\xff"},
+		{name: "S77 colon in the username", raw: `{"username":"u:v","password":"p"}`},
+		{name: "S77 control character in the username", raw: `{"username":"u\u0007v","password":"p"}`},
+		{name: "S78 line end inside the password", raw: `{"username":"u","password":"p\r\nq"}`},
+		{name: "S78 line end inside a bare password", raw: "u:p\nq"},
+		{name: "S79 over the limit", raw: strings.Repeat("x", 1<<20)},
+		{name: "S80 a PEM file", raw: "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----\n"},
+		{name: "S81 the fields one level deeper", raw: `{"data":{"token":"abc"}}`},
+		{name: "S85 a ready-made Basic header", raw: "Basic dXNlcjpwYXNz"},
+		{name: "S87 truncated", raw: `{"token":"ab`},
+		{name: "S87 not JSON after the brace", raw: `{token: abc}`},
+		{name: "user without password", raw: `{"username":"u"}`},
+		{name: "password without user", raw: `{"password":"p"}`},
+		{name: "bare user without password", raw: "u:"},
+		{name: "bare password without user", raw: ":p"},
+		{name: "no field of ours", raw: `{"value":"abc"}`},
+		{name: "empty object", raw: `{}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := secretsauth.ParseSecret([]byte(test.raw))
+			if test.token == "" && test.username == "" {
+				if !errors.Is(err, secretsauth.ErrInvalidSecret) || !s.IsZero() {
+					t.Fatalf("error %v, want ErrInvalidSecret and nothing else", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			token, hasToken := s.Token()
+			user, password, hasPassword := s.UserPassword()
+			if token != test.token || hasToken != (test.token != "") {
+				t.Error("not the token that was stored")
+			}
+			if user != test.username || password != test.password || hasPassword != (test.username != "") {
+				t.Error("not the username and password that were stored")
+			}
+		})
+	}
+}
+
+func TestErrorsOfParseSecretNameFieldsAndNeverValues(t *testing.T) {
+	t.Parallel()
+	const canary = "Zq7wK3vPx9"
+	for _, test := range []struct{ raw, says string }{
+		{`{"token":17` + canary, "malformed"},
+		{`{"token":["` + canary + `"]}`, `"token"`},
+		{`{"username":"` + canary + `"}`, `"password"`},
+		{`{"password":"` + canary + `"}`, `"username"`},
+		{`{"` + canary + `":"x"}`, `"token"`},
+		{canary + "\n" + canary, "control character"},
+		{canary + "é", "ASCII"},
+		{"Basic " + canary, "Basic"},
+		{`{"username":"` + canary + `:x","password":"p"}`, "colon"},
+		{strings.Repeat(canary, 1<<16), "655360 bytes"},
+	} {
+		_, err := secretsauth.ParseSecret([]byte(test.raw))
+		if err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), "fix: ") {
+			t.Errorf("the error does not say %q, or has no fix", test.says)
+		} else if strings.Contains(err.Error(), canary[:6]) {
+			t.Errorf("the error that says %q holds a part of the secret", test.says)
+		}
+	}
+}
+
+func TestSecretsAreEqualByWhatTheyHold(t *testing.T) {
+	t.Parallel()
+	token, pair := secretsauth.NewToken("a"), secretsauth.NewUserPassword("u", "p")
+	parsed, err := secretsauth.ParseSecret([]byte("u:p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		a, b secretsauth.Secret
+		want bool
+	}{
+		{"same token", token, secretsauth.NewToken("a\n"), true},
+		{"another token", token, secretsauth.NewToken("b"), false},
+		{"token and pair", secretsauth.NewToken("u:p"), pair, false},
+		{"pair and bare text", pair, parsed, true},
+		{"another password", pair, secretsauth.NewUserPassword("u", "q"), false},
+		{"expiry and hints do not count", token, token.WithExpiry(time.Now()).WithTTL(time.Hour).WithMode(secretsauth.AuthBasic), true},
+		{"zero", secretsauth.Secret{}, secretsauth.Secret{}, true},
+		{"zero and a token", secretsauth.Secret{}, token, false},
+	} {
+		if test.a.Equal(test.b) != test.want || test.b.Equal(test.a) != test.want {
+			t.Errorf("%s: want %v", test.name, test.want)
+		}
+	}
+	if token.IsZero() || !(secretsauth.Secret{}).IsZero() {
+		t.Error("IsZero")
+	}
+}
+
+// Everything that holds a secret somewhere.
+type holder struct {
+	Exported secretsauth.Secret
+	hidden   secretsauth.Secret
+	pointer  *secretsauth.Secret
+	list     []secretsauth.Secret
+	table    map[string]secretsauth.Secret
+	any      any
+}
+
+func TestS155S156ASecretNeverPrints(t *testing.T) {
+	t.Parallel()
+	c := newCanary()
+	for name, s := range map[string]secretsauth.Secret{
+		"token":                 secretsauth.NewToken(c.text),
+		"username and password": secretsauth.NewUserPassword(c.text, c.text),
+	} {
+		h := holder{s, s, &s, []secretsauth.Secret{s}, map[string]secretsauth.Secret{"k": s}, s}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%p", "%T"} {
+			for place, v := range map[string]any{"value": s, "pointer": &s, "holder": h, "pointer to holder": &h, "slice": h.list, "map": h.table} {
+				c.absent(t, name+", "+verb+" of "+place, fmt.Sprintf(verb, v))
+			}
+		}
+		if got := fmt.Sprint(s); got != "[REDACTED]" {
+			t.Errorf("prints as %q", got)
+		}
+		encode := map[string]func(any) (string, error){
+			"json": func(v any) (string, error) { b, err := json.Marshal(v); return string(b), err },
+			"xml":  func(v any) (string, error) { b, err := xml.Marshal(v); return string(b), err },
+			"gob": func(v any) (string, error) {
+				var b bytes.Buffer
+				err := gob.NewEncoder(&b).Encode(v)
+				return b.String(), err
+			},
+			"template": func(v any) (string, error) {
+				var b bytes.Buffer
+				err := template.Must(template.New("").Parse("{{.}} {{printf \"%v %+v %#v %s\" . . . .}}")).Execute(&b, v)
+				return b.String(), err
+			},
+			"slog text": func(v any) (string, error) {
+				var b bytes.Buffer
+				slog.New(slog.NewTextHandler(&b, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+				return b.String(), nil
+			},
+			"slog json": func(v any) (string, error) {
+				var b bytes.Buffer
+				slog.New(slog.NewJSONHandler(&b, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+				return b.String(), nil
+			},
+			"panic": func(v any) (text string, err error) {
+				defer func() { text = fmt.Sprint(recover()) }()
+				panic(v)
+			},
+			"error": func(v any) (string, error) { return fmt.Errorf("with %v and %+v", v, v).Error(), nil },
+		}
+		for how, f := range encode {
+			for place, v := range map[string]any{"value": s, "pointer": &s, "holder": struct{ S secretsauth.Secret }{s}, "hidden": h} {
+				text, err := f(v)
+				c.absent(t, name+", "+how+" of "+place, text)
+				if err != nil {
+					c.absent(t, name+", error of "+how+" of "+place, err.Error())
+				}
+			}
+		}
+	}
+}
