@@ -145,9 +145,8 @@ func (c Config) headerName() (string, error) {
 // writes to what [slog.Default] is now, from that level on. An error wraps
 // [ErrConfig] and names the variable.
 func ConfigFromEnv() (Config, error) {
-	level, levelKnown := logLevel(env.Get("MLFLOW_SECRETS_LOG_LEVEL"))
-	cfg := Config{Logger: slog.New(leveled{slog.Default().Handler(), level})}
-	if !levelKnown {
+	cfg := Config{Logger: env.Logger()}
+	if _, known := env.LogLevel(); !known {
 		cfg.Logger.Warn("MLFLOW_SECRETS_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR; INFO is used")
 	}
 

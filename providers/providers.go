@@ -15,7 +15,7 @@
 //
 // Of several enabled providers the first that is configured is used, in the order
 // above whatever the order of the list; for each of the others that cannot be
-// used there is a warning in [slog.Default]'s log.
+// used there is a warning in the log of [log/slog.Default].
 //
 // This version has one provider: vault. The names of the other two are known, and
 // enabling them alone is an error that says so.
@@ -27,10 +27,10 @@ package providers
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
 
@@ -90,7 +90,7 @@ func FromEnv(ctx context.Context) (secretsauth.Provider, error) {
 		return nil, allOf(unusable)
 	}
 	for _, err := range unusable {
-		slog.WarnContext(ctx, "Provider enabled but not usable", "used", used.Name(), "error", err.Error())
+		env.Logger().WarnContext(ctx, "Provider enabled but not usable", "used", used.Name(), "error", err.Error())
 	}
 	return used, nil
 }

@@ -74,7 +74,7 @@ type Config struct {
 // empty one counts as unset. An error wraps [secretsauth.ErrConfig] and names the
 // variable, never its value; missing ones are errors too.
 func ConfigFromEnv() (Config, error) {
-	log := slog.Default()
+	log := env.Logger()
 	cfg := Config{
 		Address:             env.Get("VAULT_ADDR"),
 		Namespace:           env.Get("VAULT_NAMESPACE"),
