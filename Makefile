@@ -35,7 +35,7 @@ lint: ## gofmt, go vet, golangci-lint, go mod tidy, govulncheck
 .PHONY: e2e
 e2e: ## run against real servers, which are fetched first
 	./internal/e2e/install.sh
-	$(GO) test -tags e2e -count=1 -timeout 30m ./internal/e2e/...
+	$(GO) test -tags e2e -count=1 -timeout 30m -v ./internal/e2e/...
 
 .PHONY: bench
 bench: ## run the benchmarks of the transport

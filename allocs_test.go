@@ -1,12 +1,9 @@
-//go:build !race
-
 package secretsauth_test
 
 import "testing"
 
 // TestHitCostsThreeAllocations guards the cost of a request that finds its value
 // in the cache: the copy of the request, and two for the copy of its header map.
-// The race detector allocates too.
 func TestHitCostsThreeAllocations(t *testing.T) {
 	for _, hosts := range [][]string{{"mlflow.company.com"}, {"a.test", "b.test", "*.company.com"}} {
 		rt, req := warmTransport(t, hosts...)

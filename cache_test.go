@@ -369,7 +369,7 @@ func TestS134APanickingProviderIsUnavailable(t *testing.T) {
 func TestS148ASuspendedOrResetClock(t *testing.T) {
 	t.Parallel()
 	// Simulated time only runs forward; what a clock set back would do is covered
-	// in clock_internal_test.go.
+	// in cache_internal_test.go.
 	simulate(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.want("/", http.StatusOK)
@@ -400,6 +400,18 @@ func TestExpiryOfTheStoreIsNeverOutlived(t *testing.T) {
 		w.store.fail(nil) // the store is back and still holds what has expired
 		time.Sleep(2 * time.Minute)
 		w.wantErr("/", secretsauth.ErrInvalidSecret)
+	})
+}
+
+func TestNoGoroutineIsLeftWhenNothingIsInFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // which panics if one is left
+		w := newWorld(t)
+		w.store.slow(time.Second)
+		together(100, func(int) { w.want("/", http.StatusOK) })
+		w.rotate()
+		together(100, func(int) { w.want("/", http.StatusOK) })
+		synctest.Wait()
 	})
 }
 

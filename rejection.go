@@ -103,9 +103,9 @@ func (p *pause) extend(s status, now time.Time) {
 	}
 	p.delay = min(max(2*p.delay, first), rejectionPause)
 	p.readAt = now
-	// Shorter by up to a quarter, never longer: a change of the store is noticed
-	// within its pause.
-	p.until = now.Add(time.Duration(float64(p.delay) * (0.75 + 0.25*rand.Float64())))
+	// Shorter by 10 to 30 %, never longer: a request that comes when the pause is
+	// over and its replay find a change of the store within the pause.
+	p.until = now.Add(time.Duration(float64(p.delay) * (0.7 + 0.2*rand.Float64())))
 }
 
 // rotationLeft is how much of limit is left for a rotation of v to reach the

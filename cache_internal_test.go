@@ -54,3 +54,26 @@ func TestS148ClockSetBack(t *testing.T) {
 		t.Error("the stale window did not move with the clock")
 	}
 }
+
+func TestAHitTakesNoLock(t *testing.T) {
+	t.Parallel()
+	c := NewCache(Static(NewToken("token")), Config{})
+	if _, err := c.Fetch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	hit := make(chan error, 1)
+	go func() {
+		_, err := c.Fetch(context.Background())
+		hit <- err
+	}()
+	select {
+	case err := <-hit:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("a hit waits for the lock")
+	}
+}
