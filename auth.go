@@ -113,6 +113,8 @@ import (
 //
 // A provider may also have a method Key() string: what identifies the secret in
 // logs and errors, such as "vault:https://vault.company.com:secret/mlflow/auth".
+// One that asks several stores in turn may have Stores() int, how many: a read of
+// it gets [Config.FetchTimeout] for each.
 type Provider interface {
 	// Name is the provider's slug: "vault", "aws-secrets-manager",
 	// "azure-key-vault", or one of your own.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -180,5 +181,53 @@ func TestLogLinesAreTheGuides(t *testing.T) {
 		if strings.Count(b.String(), line) != 1 {
 			t.Errorf("%d times in the log: %s", strings.Count(b.String(), line), line)
 		}
+	}
+}
+
+// ParseAuthMode reads a mode in any case; what Config.check accepts must mean the
+// same, so that a password is not sent as Bearer.
+func TestAModeInAnotherCaseIsTakenOrRefused(t *testing.T) {
+	t.Parallel()
+	secret := secretsauth.NewToken("user:password")
+	for _, test := range []struct {
+		name   string
+		mode   secretsauth.AuthMode // of Config
+		hint   secretsauth.AuthMode // of the provider
+		scheme string
+	}{
+		{"Config BASIC", "BASIC", "", "Basic "},
+		{"Config Basic with spaces", " Basic ", "", "Basic "},
+		{"Config Bearer", "Bearer", "basic", "Bearer "},
+		{"hint BASIC", "", "BASIC", "Basic "},
+		{"hint Bearer", "", "Bearer", "Bearer "},
+		{"hint that is none", "", "digest", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			sent := ""
+			rt, err := secretsauth.NewTransport(secretsauth.Static(secret.WithMode(test.hint)), secretsauth.Config{
+				AllowedHosts: []string{"*"}, Mode: test.mode,
+				Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+					sent = req.Header.Get("Authorization")
+					return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+				}),
+			})
+			if errors.Is(err, secretsauth.ErrConfig) {
+				return
+			}
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://mlflow.test/", nil)
+			resp, err := rt.RoundTrip(req)
+			if errors.Is(err, secretsauth.ErrConfig) || errors.Is(err, secretsauth.ErrInvalidSecret) {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if test.scheme == "" || !strings.HasPrefix(sent, test.scheme) {
+				scheme, _, _ := strings.Cut(sent, " ")
+				t.Errorf("it was accepted and sent as %s, want %q or an error", scheme, test.scheme)
+			}
+		})
 	}
 }

@@ -58,6 +58,9 @@ var (
 
 func (c *Cache) read(f *flight) {
 	timeout := c.cfg.fetchTimeout()
+	if several, ok := c.provider.(interface{ Stores() int }); ok {
+		timeout *= time.Duration(max(several.Stores(), 1)) // one after the other
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 )
@@ -224,4 +225,128 @@ func TestS152TheLeakNet(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Texts that are put into a secret's place, cut off anywhere, nested anyhow: the
+// error names fields and nothing else.
+func TestErrorsOfBadSecretsShowNoPartOfThem(t *testing.T) {
+	t.Parallel()
+	c := newCanary()
+	t.Run("S87 cut off at every byte", func(t *testing.T) {
+		t.Parallel()
+		for _, whole := range []string{
+			`{"token":"` + c.text + `","username":"` + c.text + `","password":"` + c.text + `"}`,
+			`{"` + c.text + `":{"` + c.text + `":["` + c.text + `"]}}`,
+		} {
+			for i := range whole {
+				if _, err := secretsauth.ParseSecret([]byte(whole[:i])); err != nil {
+					c.absentFrom(t, fmt.Sprintf("the error for %d bytes", i), err)
+				} else {
+					t.Errorf("%d bytes are taken for a secret", i)
+				}
+			}
+		}
+	})
+	for name, raw := range map[string]string{
+		"S152 nested in data.data":           `{"data":{"data":{"token":"` + c.text + `"},"metadata":{"version":1}}}`,
+		"S81 nested in a field of ours":      `{"token":{"token":"` + c.text + `"}}`,
+		"S75 in an array":                    `["` + c.text + `"]`,
+		"S75 a JSON string":                  `"` + c.text + `"`,
+		"S160 a number that overflows":       `{"token":1e999,"password":"` + c.text + `"}`,
+		"S160 the name of a field":           `{"` + c.text + `":1}`,
+		"S160 after the end of the object":   `{"token":"t"} ` + c.text,
+		"S160 a bad escape":                  `{"token":"\q` + c.text + `"}`,
+		"S161 a control character inside":    c.text + "\x1b" + c.text,
+		"S80 several lines":                  c.text + "\n" + c.text + "\n" + c.text,
+		"S79 over the limit":                 strings.Repeat(c.text, 20_000),
+		"S163 Basic, already in base64":      "Basic " + base64.StdEncoding.EncodeToString([]byte("user:"+c.text)),
+		"S163 escaped, with a bad character": url.QueryEscape(c.text) + "\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := secretsauth.ParseSecret([]byte(raw))
+			if !errors.Is(err, secretsauth.ErrInvalidSecret) || !s.IsZero() {
+				t.Fatalf("ErrInvalidSecret: %v, want an error and nothing else", errors.Is(err, secretsauth.ErrInvalidSecret))
+			}
+			c.absentFrom(t, "the error", err)
+		})
+	}
+}
+
+// What the library itself says of a request never shows more of its URL than
+// scheme and host.
+func TestOwnMessagesShowSchemeAndHostOnly(t *testing.T) {
+	t.Parallel()
+	const everywhere = "%[1]s:%[1]s@mlflow.test/%[1]s?t=%[1]s#%[1]s"
+	for name, test := range map[string]struct {
+		url   string
+		tls   bool
+		store error
+	}{
+		"S154 host not allowed":            {url: "https://%[1]s:%[1]s@other.test/%[1]s?t=%[1]s#%[1]s"},
+		"S154 no plain host":               {url: "https://%[1]s:%[1]s@[::1%%25a.test]/%[1]s?t=%[1]s#%[1]s"},
+		"S154 another scheme":              {url: "ftp://" + everywhere},
+		"S154 an opaque URL":               {url: "https:%[1]s"},
+		"S154 plain http":                  {url: "http://" + everywhere},
+		"S154 TLS required":                {url: "http://" + everywhere, tls: true},
+		"S154 the store is down":           {url: "https://" + everywhere, store: down()},
+		"S154 rejected by the server":      {url: "https://" + strings.Replace(everywhere, "/", "/strange/", 1)},
+		"S154 rejected by the server, 403": {url: "https://" + strings.Replace(everywhere, "/", "/forbidden/", 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCanary()
+			var log journal
+			w := newWorld(t, func(cfg *secretsauth.Config) { cfg.Logger, cfg.RequireTLS = log.logger(), test.tls })
+			w.store.fail(test.store)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf(test.url, c.text), nil)
+			if err != nil {
+				t.Fatal("the URL of the test is none")
+			}
+			resp, err := w.rt.RoundTrip(req)
+			if err != nil {
+				c.absentFrom(t, "the error", err)
+			} else {
+				_ = resp.Body.Close()
+			}
+			c.absent(t, "the log", log.String())
+			if log.String() == "" && err == nil {
+				t.Error("nothing was said at all")
+			}
+		})
+	}
+}
+
+func TestACausesTextStaysInside(t *testing.T) {
+	t.Parallel()
+	c := newCanary()
+	t.Run("S160 context.Cause of a caller who gives up", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.store.slow(time.Second)
+			ctx, cancel := context.WithCancelCause(context.Background())
+			go cancel(errors.New(c.text))
+			_, err := w.doWith(ctx, "/", nil)
+			if !errors.Is(err, context.Canceled) {
+				t.Fatal("the caller's own context error did not come back")
+			}
+			c.absentFrom(t, "the error", err)
+		})
+	})
+	t.Run("S134 S160 what a provider panics with", func(t *testing.T) {
+		t.Parallel()
+		var log journal
+		rt, err := secretsauth.NewTransport(secretsauth.ProviderFunc(func(context.Context) (secretsauth.Secret, error) { panic(c.text) }),
+			secretsauth.Config{AllowedHosts: []string{"*"}, Logger: log.logger()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = rt.Warm(t.Context())
+		if !errors.Is(err, secretsauth.ErrUnavailable) {
+			t.Error("a panic is not ErrUnavailable")
+		}
+		c.absentFrom(t, "the error", err)
+		c.absent(t, "the log", log.String())
+	})
 }

@@ -2,12 +2,17 @@ package secretsauth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"text/template"
@@ -65,6 +70,8 @@ func TestParseSecret(t *testing.T) {
 		{name: "S76 line separator in a token", raw: "ab\u2028c"},
 		{name: "S76 invalid UTF-8", raw: "ab\xffc"},
 		{name: "S76 invalid UTF-8 in a password", raw: "u:p\xff"},
+		{name: "S76 invalid UTF-8 in a JSON password", raw: "{\"username\":\"u\",\"password\":\"p\xff\"}"},
+		{name: "S76 half a surrogate pair in a JSON password", raw: `{"username":"u","password":"p\ud800q"}`},
 		{name: "S77 colon in the username", raw: `{"username":"u:v","password":"p"}`},
 		{name: "S77 control character in the username", raw: `{"username":"u\u0007v","password":"p"}`},
 		{name: "S78 line end inside the password", raw: `{"username":"u","password":"p\r\nq"}`},
@@ -224,5 +231,76 @@ func TestS155S156ASecretNeverPrints(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The variables that make this test binary a child process, which prints what
+// it may, panics, and is told what to keep to itself.
+const (
+	canaryVariable = "SECRETSAUTH_TEST_CANARY"
+	panicVariable  = "SECRETSAUTH_TEST_PANIC"
+)
+
+// TestChildProcess does nothing but in the child process of
+// TestAProcessThatPrintsAndPanics.
+func TestChildProcess(*testing.T) {
+	if text := os.Getenv(canaryVariable); text != "" {
+		printAndPanic(text, os.Getenv(panicVariable))
+	}
+}
+
+// printAndPanic does what a careless program does with a secret.
+func printAndPanic(text, what string) {
+	s := secretsauth.NewToken(text)
+	h := holder{s, s, &s, []secretsauth.Secret{s}, map[string]secretsauth.Secret{"k": s}, s}
+	slog.SetLogLoggerLevel(slog.LevelDebug)
+	cfg := secretsauth.Config{AllowedHosts: []string{"*"}, Logger: slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug})), Base: roundTripper(
+		func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
+		})}
+	for _, secret := range []secretsauth.Secret{s, secretsauth.NewToken(text + "\n" + text), secretsauth.NewUserPassword("u:v", text)} {
+		for _, logger := range []*slog.Logger{nil, slog.Default(), cfg.Logger} {
+			cfg.Logger = logger
+			rt, err := secretsauth.NewTransport(secretsauth.Static(secret), cfg)
+			if err != nil {
+				panic("NewTransport failed")
+			}
+			for range 2 {
+				req, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://mlflow.test/", nil)
+				resp, err := rt.RoundTrip(req) //nolint:bodyclose // NoBody
+				log.Printf("%v %+v %#v %v", rt, rt, cfg, err)
+				if resp != nil {
+					log.Printf("%v %+v", resp, resp.Request)
+				}
+			}
+		}
+	}
+	log.Printf("%v %+v %#v", h, h, h)
+	println("the end is near") // so that the parent knows how far it got
+	switch what {
+	case "holder":
+		panic(h)
+	case "pointer":
+		panic(&s)
+	case "error":
+		panic(fmt.Errorf("with %v", s))
+	}
+	panic(s)
+}
+
+func TestAProcessThatPrintsAndPanics(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"secret", "pointer", "holder", "error"} {
+		t.Run("S156 panic with "+what, func(t *testing.T) {
+			t.Parallel()
+			c := newCanary()
+			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChildProcess$")
+			child.Env = append(os.Environ(), canaryVariable+"="+c.text, panicVariable+"="+what)
+			out, err := child.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "the end is near") || !strings.Contains(string(out), "panic: ") {
+				t.Fatal("the child process did not get as far as its panic")
+			}
+			c.absent(t, "S152 stdout and stderr of the process", string(out))
+		})
 	}
 }

@@ -13,12 +13,15 @@
 // false takes its provider out of the list. Each provider has variables of its
 // own, described by its package.
 //
-// Of several enabled providers the first that is configured is used, in the order
-// above whatever the order of the list; for each of the others that cannot be
-// used there is a warning in the log of [log/slog.Default].
+// Several enabled providers form a chain, in the order above whatever the order
+// of the list. At every read the first that answers is used: if a read of one
+// fails the next is tried, and the first again at the next refresh. Each has its
+// own time for a read, its own mode and its own TTL. For a provider that is
+// enabled and not configured there is a warning in the log of [log/slog.Default],
+// as long as another is.
 //
-// This version has one provider: vault. The names of the other two are known, and
-// enabling them alone is an error that says so.
+// This version has no azure-key-vault yet; enabling it alone is an error that
+// says so.
 //
 // A program that wants one particular store imports its package instead, such as
 // providers/vault, and links no other store's SDK.
@@ -31,6 +34,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/providers/aws"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
 
@@ -44,7 +48,7 @@ type store struct {
 // stores are all there are, in order of priority.
 var stores = []store{
 	{"vault", "MLFLOW_SECRETS_AUTH_ENABLE_VAULT", newVault},
-	{"aws-secrets-manager", "MLFLOW_SECRETS_AUTH_ENABLE_AWS_SECRETS_MANAGER", notYet("aws-secrets-manager")},
+	{"aws-secrets-manager", "MLFLOW_SECRETS_AUTH_ENABLE_AWS_SECRETS_MANAGER", newAWS},
 	{"azure-key-vault", "MLFLOW_SECRETS_AUTH_ENABLE_AZURE_KEY_VAULT", notYet("azure-key-vault")},
 }
 
@@ -56,13 +60,21 @@ func newVault(context.Context) (secretsauth.Provider, error) {
 	return vault.New(cfg)
 }
 
+func newAWS(context.Context) (secretsauth.Provider, error) {
+	cfg, err := aws.ConfigFromEnv()
+	if err != nil {
+		return nil, err
+	}
+	return aws.New(cfg)
+}
+
 func notYet(slug string) func(context.Context) (secretsauth.Provider, error) {
 	return func(context.Context) (secretsauth.Provider, error) {
 		return nil, &secretsauth.Error{
 			Provider: slug,
 			Kind:     secretsauth.ErrConfig,
 			Summary:  "this version of the library has no such provider yet",
-			Fix:      "use vault, or a later version",
+			Fix:      "use vault or aws-secrets-manager, or a later version",
 		}
 	}
 }
@@ -75,24 +87,25 @@ func FromEnv(ctx context.Context) (secretsauth.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	var used secretsauth.Provider
+	var usable []secretsauth.Provider
 	var unusable []error
 	for _, s := range enabled {
-		p, err := s.build(ctx)
-		switch {
-		case err != nil:
+		if p, err := s.build(ctx); err != nil {
 			unusable = append(unusable, err)
-		case used == nil:
-			used = p
+		} else {
+			usable = append(usable, p)
 		}
 	}
-	if used == nil {
+	if len(usable) == 0 {
 		return nil, allOf(unusable)
 	}
 	for _, err := range unusable {
-		env.Logger().WarnContext(ctx, "Provider enabled but not usable", "used", used.Name(), "error", err.Error())
+		env.Logger().WarnContext(ctx, "Provider enabled but not usable", "used", usable[0].Name(), "error", err.Error())
 	}
-	return used, nil
+	if len(usable) == 1 {
+		return usable[0], nil
+	}
+	return &chain{stores: usable, log: env.Logger()}, nil
 }
 
 // allOf is one error for several, on one line.

@@ -54,6 +54,24 @@ func TTL(name string, log *slog.Logger) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
+// The attempts of one read, in all.
+const (
+	DefaultAttempts = 3
+	MaxAttempts     = 100
+)
+
+// Attempts reads MLFLOW_SECRETS_MAX_RETRIES, how often a read is tried in all.
+// Unset is 0, which stands for the default; so is a bad value, with a warning.
+func Attempts(log *slog.Logger) int {
+	const name = "MLFLOW_SECRETS_MAX_RETRIES"
+	n, set := Number(name, log)
+	if set && (n < 1 || n > MaxAttempts) {
+		log.Warn(fmt.Sprintf("%s is not between 1 and %d; the default is used", name, MaxAttempts))
+		return 0
+	}
+	return int(n)
+}
+
 // Number reads a whole number. A bad value counts as unset, with a warning that
 // does not repeat it: it may be a secret that was put in the wrong place.
 func Number(name string, log *slog.Logger) (n int64, set bool) {

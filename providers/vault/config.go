@@ -86,7 +86,7 @@ func ConfigFromEnv() (Config, error) {
 		KubernetesTokenPath: env.Get("MLFLOW_VAULT_K8S_TOKEN_PATH"),
 		AuthMount:           env.Get("MLFLOW_VAULT_AUTH_MOUNT"),
 		TTL:                 env.TTL("MLFLOW_VAULT_TTL_SEC", log),
-		MaxAttempts:         attemptsFromEnv(log),
+		MaxAttempts:         env.Attempts(log),
 	}
 	var err error
 	if cfg.Mode, err = secretsauth.ParseAuthMode(env.Get("MLFLOW_VAULT_AUTH_MODE")); err != nil {
@@ -110,25 +110,11 @@ func ConfigFromEnv() (Config, error) {
 	return cfg, nil
 }
 
-func attemptsFromEnv(log *slog.Logger) int {
-	n, set := env.Number("MLFLOW_SECRETS_MAX_RETRIES", log)
-	if set && (n < 1 || n > maxMaxAttempts) {
-		log.Warn(fmt.Sprintf("MLFLOW_SECRETS_MAX_RETRIES is not between 1 and %d; the default is used", maxMaxAttempts))
-		return 0
-	}
-	return int(n)
-}
-
-const (
-	defaultMaxAttempts = 3
-	maxMaxAttempts     = 100
-)
-
 func (c Config) maxAttempts() int {
 	if c.MaxAttempts <= 0 {
-		return defaultMaxAttempts
+		return env.DefaultAttempts
 	}
-	return min(c.MaxAttempts, maxMaxAttempts)
+	return min(c.MaxAttempts, env.MaxAttempts)
 }
 
 // String names address, path and way to log in. The path is not checked yet, so

@@ -3,16 +3,14 @@ package vault
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
 )
 
 // interrupted is the end of the caller's context.
@@ -121,48 +119,10 @@ func (s *session) redirected(r *redirect) error {
 	return unavailable(answered+", which is not followed", "check that VAULT_ADDR is Vault's own address, without a login page in front of it")
 }
 
-// harmless keeps an error whose text is known to hold addresses and fixed words
-// only. Others, such as "malformed HTTP response …", quote what was received
-// (S120), and what a caller's transport says is not known; of those the type is
-// named.
+// harmless is the part of err that can be shown.
 func harmless(err error) error {
-	var (
-		op          *net.OpError
-		dns         *net.DNSError
-		authority   x509.UnknownAuthorityError
-		hostname    x509.HostnameError
-		certificate x509.CertificateInvalidError
-		timeout     net.Error
-	)
-	switch {
-	case errors.As(err, &op):
-		return op
-	case errors.As(err, &dns):
-		return dns
-	case errors.As(err, &authority):
-		return authority
-	case errors.As(err, &hostname):
-		return hostname
-	case errors.As(err, &certificate):
-		return certificate
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("timeout")
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return io.ErrUnexpectedEOF
-	case errors.Is(err, io.EOF):
-		return io.EOF
-	case errors.Is(err, errNotVault):
+	if errors.Is(err, errNotVault) {
 		return errNotVault
 	}
-	return fmt.Errorf("%T", innermost(err))
-}
-
-func innermost(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
+	return netcause.Of(err)
 }

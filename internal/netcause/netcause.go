@@ -1,0 +1,53 @@
+// Package netcause takes from a network error what can be shown.
+package netcause
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+)
+
+// Of keeps an error whose text is known to hold addresses and fixed words only.
+// Others, such as "malformed HTTP response …", quote what was received (S120),
+// and what a caller's transport says is not known; of those the type is named.
+func Of(err error) error {
+	var (
+		op          *net.OpError
+		dns         *net.DNSError
+		authority   x509.UnknownAuthorityError
+		hostname    x509.HostnameError
+		certificate x509.CertificateInvalidError
+		timeout     net.Error
+	)
+	switch {
+	case errors.As(err, &op):
+		return op
+	case errors.As(err, &dns):
+		return dns
+	case errors.As(err, &authority):
+		return authority
+	case errors.As(err, &hostname):
+		return hostname
+	case errors.As(err, &certificate):
+		return certificate
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errors.New("timeout")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	}
+	return fmt.Errorf("%T", innermost(err))
+}
+
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}

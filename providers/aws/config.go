@@ -1,0 +1,129 @@
+package aws
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+)
+
+// Config says which secret, where, and as whom. SecretName is required, and a
+// region from somewhere. It holds no secret but ExternalID, which AWS does not
+// treat as one; it prints without it all the same.
+type Config struct {
+	// SecretName is the secret's name or ARN. MLFLOW_AWS_SECRET_NAME
+	// (MLFLOW_AWS_SECRET_ID).
+	SecretName string
+
+	// SecretVersion is a version stage, such as AWSPREVIOUS, or a version id.
+	// Default: AWSCURRENT. MLFLOW_AWS_SECRET_VERSION.
+	SecretVersion string
+
+	// Region is where the secret lies; an ARN's own region wins. Default: the
+	// profile's. AWS_REGION, AWS_DEFAULT_REGION.
+	Region string
+
+	// Profile is a profile of the shared files. Default: AWS_PROFILE, or
+	// "default".
+	Profile string
+
+	// Endpoint replaces AWS's own. Default: AWS_ENDPOINT_URL and what the SDK
+	// knows.
+	Endpoint string
+
+	// RoleARN is a role to assume with the credentials of the default chain.
+	// AWS_ROLE_ARN, unless AWS_WEB_IDENTITY_TOKEN_FILE is set: then the SDK's
+	// chain assumes it by web identity.
+	RoleARN string
+
+	// RoleSessionName and ExternalID go with RoleARN. AWS_ROLE_SESSION_NAME
+	// (default: "mlflow-secrets-auth"), AWS_EXTERNAL_ID.
+	RoleSessionName string
+	ExternalID      string
+
+	// TTL and Mode go with the secret, as hints for a cache
+	// ([secretsauth.Secret.WithTTL], WithMode). MLFLOW_AWS_TTL_SEC,
+	// MLFLOW_AWS_AUTH_MODE.
+	TTL  time.Duration
+	Mode secretsauth.AuthMode
+
+	// MaxAttempts is how often a request is tried, in all, that fails for a
+	// reason that may pass. Default 3. MLFLOW_SECRETS_MAX_RETRIES.
+	MaxAttempts int
+
+	// HTTPClient sends the requests; it is copied, and the copy follows no
+	// redirect. Default: the SDK's.
+	HTTPClient *http.Client
+}
+
+// ConfigFromEnv reads the variables named in [Config]. Values are trimmed, an
+// empty one counts as unset. An error wraps [secretsauth.ErrConfig] and names the
+// variable, never its value; missing ones are errors too.
+func ConfigFromEnv() (Config, error) {
+	log := env.Logger()
+	cfg := Config{
+		SecretName:    env.Get("MLFLOW_AWS_SECRET_NAME", "MLFLOW_AWS_SECRET_ID"),
+		SecretVersion: env.Get("MLFLOW_AWS_SECRET_VERSION"),
+		Region:        env.Get("AWS_REGION", "AWS_DEFAULT_REGION"),
+		Profile:       env.Get("AWS_PROFILE"),
+		TTL:           env.TTL("MLFLOW_AWS_TTL_SEC", log),
+		MaxAttempts:   env.Attempts(log),
+	}
+	if env.Get("AWS_WEB_IDENTITY_TOKEN_FILE") == "" {
+		cfg.RoleARN = env.Get("AWS_ROLE_ARN")
+		cfg.RoleSessionName = env.Get("AWS_ROLE_SESSION_NAME")
+		cfg.ExternalID = env.Get("AWS_EXTERNAL_ID")
+	}
+	var err error
+	if cfg.Mode, err = secretsauth.ParseAuthMode(env.Get("MLFLOW_AWS_AUTH_MODE")); err != nil {
+		return Config{}, badConfig("MLFLOW_AWS_AUTH_MODE is not an auth mode", "use bearer or basic, or unset it to go by what the secret holds")
+	}
+	t, err := cfg.resolve()
+	if err != nil {
+		return Config{}, err
+	}
+	// The SDK would take these as they stand, spaces included.
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"} {
+		if value := os.Getenv(name); value != strings.TrimSpace(value) {
+			return Config{}, badConfig(name+" has white space around its value", "export "+name+" again, without it")
+		}
+	}
+	if _, err := cfg.load(t); err != nil {
+		return Config{}, err
+	}
+	return cfg, nil
+}
+
+func (c Config) maxAttempts() int {
+	if c.MaxAttempts <= 0 {
+		return env.DefaultAttempts
+	}
+	return min(c.MaxAttempts, env.MaxAttempts)
+}
+
+// String names the secret.
+func (c Config) String() string {
+	t, err := c.resolve()
+	if err != nil {
+		return "aws.Config(incomplete)"
+	}
+	return fmt.Sprintf("aws.Config(%s)", t.key(t.region))
+}
+
+// GoString is String.
+func (c Config) GoString() string { return c.String() }
+
+// Format writes String for every verb.
+func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// MarshalText is String; it serves JSON, XML and YAML alike.
+func (c Config) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// LogValue is String.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -1,0 +1,130 @@
+package aws_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/providers/aws"
+)
+
+func TestConfigFromEnv(t *testing.T) {
+	profiles := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(profiles, []byte("[profile team]\nregion = ap-south-1\n[profile bare]\noutput = json\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const arn = "arn:aws:secretsmanager:us-west-2:123456789012:secret:mlflow/auth-AbCdEf"
+	for _, test := range []struct {
+		name string
+		env  map[string]string // over a secret's name and a region; "" unsets
+		want func(aws.Config) bool
+		says string // else: ErrConfig that says this
+	}{
+		{"name and region", nil, func(c aws.Config) bool { return c.SecretName == "mlflow/auth" && c.Region == "eu-central-1" }, ""},
+		{"spaces", map[string]string{"MLFLOW_AWS_SECRET_NAME": " a ", "AWS_REGION": " us-east-1 "}, func(c aws.Config) bool { return c.SecretName == "a" && c.Region == "us-east-1" }, ""},
+		{"alias of the name", map[string]string{"MLFLOW_AWS_SECRET_NAME": "", "MLFLOW_AWS_SECRET_ID": "b"}, func(c aws.Config) bool { return c.SecretName == "b" }, ""},
+		{"the name wins over its alias", map[string]string{"MLFLOW_AWS_SECRET_ID": "b"}, func(c aws.Config) bool { return c.SecretName == "mlflow/auth" }, ""},
+		{"no name", map[string]string{"MLFLOW_AWS_SECRET_NAME": ""}, nil, "MLFLOW_AWS_SECRET_NAME"},
+		{"bad name", map[string]string{"MLFLOW_AWS_SECRET_NAME": "a b"}, nil, "MLFLOW_AWS_SECRET_NAME"},
+		{"ARN of another service", map[string]string{"MLFLOW_AWS_SECRET_NAME": "arn:aws:ssm:us-west-2:123456789012:parameter/x"}, nil, "not of a secret"},
+		{"default region", map[string]string{"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-east-2"}, func(c aws.Config) bool { return c.Region == "us-east-2" }, ""},
+		{"AWS_REGION wins", map[string]string{"AWS_DEFAULT_REGION": "us-east-2"}, func(c aws.Config) bool { return c.Region == "eu-central-1" }, ""},
+		{"no region", map[string]string{"AWS_REGION": ""}, nil, "AWS_REGION"},
+		{"bad region", map[string]string{"AWS_REGION": "Frankfurt!"}, nil, "AWS_REGION"},
+		{"the ARN's region", map[string]string{"AWS_REGION": "", "MLFLOW_AWS_SECRET_NAME": arn}, func(c aws.Config) bool { return c.Region == "" }, ""},
+		{"the profile's region", map[string]string{"AWS_REGION": "", "AWS_PROFILE": "team"}, func(c aws.Config) bool { return c.Profile == "team" }, ""},
+		{"a profile without region", map[string]string{"AWS_REGION": "", "AWS_PROFILE": "bare"}, nil, "AWS_REGION"},
+		{"a profile that is not there", map[string]string{"AWS_PROFILE": "nobody"}, nil, "AWS_PROFILE"},
+		{"version", map[string]string{"MLFLOW_AWS_SECRET_VERSION": " AWSPENDING "}, func(c aws.Config) bool { return c.SecretVersion == "AWSPENDING" }, ""},
+		{"bad version", map[string]string{"MLFLOW_AWS_SECRET_VERSION": "a b"}, nil, "MLFLOW_AWS_SECRET_VERSION"},
+		{"role", map[string]string{"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r", "AWS_ROLE_SESSION_NAME": "s", "AWS_EXTERNAL_ID": "e"},
+			func(c aws.Config) bool {
+				return strings.HasSuffix(c.RoleARN, "role/r") && c.RoleSessionName == "s" && c.ExternalID == "e"
+			}, ""},
+		{"role by web identity is the SDK's", map[string]string{"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/token"},
+			func(c aws.Config) bool { return c.RoleARN == "" }, ""},
+		{"bad role", map[string]string{"AWS_ROLE_ARN": "reader"}, nil, "AWS_ROLE_ARN"},
+		{"TTL", map[string]string{"MLFLOW_AWS_TTL_SEC": "60"}, func(c aws.Config) bool { return c.TTL == time.Minute }, ""},
+		{"TTL, bad: the default", map[string]string{"MLFLOW_AWS_TTL_SEC": "1m"}, func(c aws.Config) bool { return c.TTL == 0 }, ""},
+		{"TTL, not positive: the default", map[string]string{"MLFLOW_AWS_TTL_SEC": "0"}, func(c aws.Config) bool { return c.TTL == 0 }, ""},
+		{"TTL, clamped", map[string]string{"MLFLOW_AWS_TTL_SEC": "999999"}, func(c aws.Config) bool { return c.TTL == 24*time.Hour }, ""},
+		{"mode", map[string]string{"MLFLOW_AWS_AUTH_MODE": "Basic"}, func(c aws.Config) bool { return c.Mode == secretsauth.AuthBasic }, ""},
+		{"mode, bad", map[string]string{"MLFLOW_AWS_AUTH_MODE": "digest"}, nil, "MLFLOW_AWS_AUTH_MODE"},
+		{"attempts", map[string]string{"MLFLOW_SECRETS_MAX_RETRIES": "5"}, func(c aws.Config) bool { return c.MaxAttempts == 5 }, ""},
+		{"attempts, bad: the default", map[string]string{"MLFLOW_SECRETS_MAX_RETRIES": "0"}, func(c aws.Config) bool { return c.MaxAttempts == 0 }, ""},
+		{"a key with a newline", map[string]string{"AWS_SECRET_ACCESS_KEY": "canary-key\n"}, nil, "AWS_SECRET_ACCESS_KEY"},
+		{"an endpoint with a space", map[string]string{"AWS_ENDPOINT_URL": " http://127.0.0.1:1"}, nil, "AWS_ENDPOINT_URL"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			set := map[string]string{"MLFLOW_AWS_SECRET_NAME": "mlflow/auth", "AWS_REGION": "eu-central-1", "AWS_CONFIG_FILE": profiles}
+			for name, value := range test.env {
+				set[name] = value
+			}
+			for name, value := range set {
+				t.Setenv(name, value)
+			}
+			cfg, err := aws.ConfigFromEnv()
+			if test.want == nil {
+				if !errors.Is(err, secretsauth.ErrConfig) || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), "fix: ") {
+					t.Errorf("%v, want ErrConfig that says %s, with a fix", err, test.says)
+				} else if strings.Contains(err.Error(), "canary") {
+					t.Error("the error quotes a value")
+				}
+				return
+			}
+			if err != nil || !test.want(cfg) {
+				t.Errorf("%+v: %v", cfg, err)
+			}
+			if _, err := aws.New(cfg); err != nil {
+				t.Errorf("New refuses it: %v", err)
+			}
+		})
+	}
+}
+
+func TestTheEndpointOfTheEnvironment(t *testing.T) {
+	s, endpoint := newStandin(t)
+	s.putText("token")
+	t.Setenv("AWS_ENDPOINT_URL", endpoint)
+	p, err := aws.New(aws.Config{SecretName: "mlflow/auth", Region: "eu-central-1", RoleARN: "arn:aws:iam::123456789012:role/r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Fetch(t.Context()); err != nil || s.reads != 1 || len(s.roles) != 1 {
+		t.Errorf("%d reads, %d roles, %v", s.reads, len(s.roles), err)
+	}
+}
+
+func TestNoCredentials(t *testing.T) {
+	_, endpoint := newStandin(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	_, err := provider(t, endpoint).Fetch(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "no source of AWS credentials") || !strings.Contains(err.Error(), "AWS_PROFILE") {
+		t.Error(err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*aws.Config){
+		"negative TTL":       func(c *aws.Config) { c.TTL = -1 },
+		"unknown mode":       func(c *aws.Config) { c.Mode = "digest" },
+		"endpoint, no URL":   func(c *aws.Config) { c.Endpoint = "localhost" },
+		"endpoint, userinfo": func(c *aws.Config) { c.Endpoint = "http://u:canary@localhost" },
+		"no name":            func(c *aws.Config) { c.SecretName = "" },
+		"ARN with a bad region": func(c *aws.Config) {
+			c.SecretName = "arn:aws:secretsmanager:X:1:secret:n"
+		},
+	} {
+		cfg := aws.Config{SecretName: "mlflow/auth", Region: "eu-central-1"}
+		change(&cfg)
+		if _, err := aws.New(cfg); !errors.Is(err, secretsauth.ErrConfig) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package aws_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mlflow-secrets-auth/secretsauth/providers/aws"
+)
+
+// TestMain gives every test the same AWS environment, and none of the machine's.
+func TestMain(m *testing.M) {
+	for _, name := range os.Environ() {
+		if name, _, _ := strings.Cut(name, "="); strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "MLFLOW_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "key-of-the-tests",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		_ = os.Setenv(name, value)
+	}
+	os.Exit(m.Run())
+}
+
+// standin answers as Secrets Manager and STS do: AWS JSON 1.1 and the query
+// protocol. The texts are AWS's own, as documented and as moto gives them.
+type standin struct {
+	t *testing.T
+
+	mu     sync.Mutex
+	value  map[string]any // of GetSecretValue; nil: there is none
+	fail   *failure       // in place of an answer
+	sts    *failure       // in place of AssumeRole's
+	reads  int
+	roles  []url.Values // AssumeRole requests
+	asked  []map[string]string
+	tokens []string // session tokens of the reads
+}
+
+type failure struct {
+	status     int
+	code, text string
+	times      int // 0: always
+	retryAfter string
+}
+
+const (
+	notFoundText = "Secrets Manager can't find the specified secret."
+	stageText    = "Secrets Manager can't find the specified secret value for staging label: AWSOLD"
+	deletedText  = "You can't perform this operation on the secret because it was marked for deletion."
+	deniedText   = "User: arn:aws:iam::123456789012:user/trainer is not authorized to perform: secretsmanager:GetSecretValue on resource: mlflow/auth because no identity-based policy allows the secretsmanager:GetSecretValue action"
+	kmsText      = "Access to KMS is not allowed"
+)
+
+func newStandin(t *testing.T) (*standin, string) {
+	s := &standin{t: t}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	return s, server.URL
+}
+
+func (s *standin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, _ := io.ReadAll(req.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if req.Header.Get("X-Amz-Target") == "" {
+		s.assumeRole(w, string(body))
+		return
+	}
+	s.reads++
+	s.tokens = append(s.tokens, req.Header.Get("X-Amz-Security-Token"))
+	var in map[string]string
+	if err := json.Unmarshal(body, &in); err != nil || req.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" {
+		s.t.Errorf("an unexpected request: %s", req.Header.Get("X-Amz-Target"))
+	}
+	s.asked = append(s.asked, in)
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	if f := s.take(&s.fail); f != nil {
+		f.header(w)
+		_ = json.NewEncoder(w).Encode(map[string]string{"__type": f.code, "Message": f.text})
+		return
+	}
+	if s.value == nil {
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(map[string]string{"__type": "ResourceNotFoundException", "Message": notFoundText})
+		return
+	}
+	_ = json.NewEncoder(w).Encode(s.value)
+}
+
+// take returns the failure that is due, as often as it is to happen.
+func (s *standin) take(f **failure) *failure {
+	due := *f
+	if due != nil && due.times > 0 {
+		if due.times--; due.times == 0 {
+			*f = nil
+		}
+	}
+	return due
+}
+
+func (f *failure) header(w http.ResponseWriter) {
+	if f.retryAfter != "" {
+		w.Header().Set("Retry-After", f.retryAfter)
+	}
+	w.WriteHeader(f.status)
+}
+
+func (s *standin) assumeRole(w http.ResponseWriter, body string) {
+	form, err := url.ParseQuery(body)
+	if err != nil || form.Get("Action") != "AssumeRole" {
+		s.t.Errorf("an unexpected request: %q", form.Get("Action"))
+	}
+	s.roles = append(s.roles, form)
+	w.Header().Set("Content-Type", "text/xml")
+	if f := s.take(&s.sts); f != nil {
+		f.header(w)
+		_, _ = fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`, f.code, f.text)
+		return
+	}
+	_, _ = fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>role-key</SecretAccessKey><SessionToken>session-%d</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>
+</Credentials></AssumeRoleResult></AssumeRoleResponse>`, len(s.roles))
+}
+
+func (s *standin) set(change func(*standin)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+func (s *standin) putText(text string) {
+	s.set(func(s *standin) { s.value = map[string]any{"Name": "mlflow/auth", "SecretString": text} })
+}
+
+func (s *standin) putBinary(b []byte) {
+	s.set(func(s *standin) {
+		s.value = map[string]any{"Name": "mlflow/auth", "SecretBinary": base64.StdEncoding.EncodeToString(b)}
+	})
+}
+
+// provider is one for the stand-in.
+func provider(t *testing.T, endpoint string, change ...func(*aws.Config)) *aws.Provider {
+	t.Helper()
+	cfg := aws.Config{SecretName: "mlflow/auth", Region: "eu-central-1", Endpoint: endpoint}
+	for _, c := range change {
+		c(&cfg)
+	}
+	p, err := aws.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

@@ -1,0 +1,70 @@
+package aws
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// target is the secret a Config points at, checked.
+type target struct {
+	name    string // name or ARN, as it is asked for
+	region  string // "" for the profile's
+	version string // stage or id, as configured
+	byID    bool
+}
+
+// versionID is what Secrets Manager makes: a UUID. Anything else is a stage.
+var versionID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+var (
+	secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
+	regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z0-9]+)+$`)
+	stageName  = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,256}$`)
+	roleARN    = regexp.MustCompile(`^arn:[a-z0-9-]+:iam::[0-9]+:role/[!-~]+$`)
+)
+
+func (c Config) resolve() (target, error) {
+	const example = "export MLFLOW_AWS_SECRET_NAME=mlflow/auth, the secret's name or ARN"
+	t := target{name: strings.TrimSpace(c.SecretName), region: strings.TrimSpace(c.Region), version: strings.TrimSpace(c.SecretVersion)}
+	switch {
+	case t.name == "":
+		return target{}, badConfig("MLFLOW_AWS_SECRET_NAME (Config.SecretName) is not set", example)
+	case strings.HasPrefix(t.name, "arn:"):
+		part := strings.SplitN(t.name, ":", 7) // arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME
+		if len(part) != 7 || part[2] != "secretsmanager" || part[5] != "secret" || !secretName.MatchString(part[6]) {
+			return target{}, badConfig("MLFLOW_AWS_SECRET_NAME (Config.SecretName) is an ARN, but not of a secret",
+				"it looks like arn:aws:secretsmanager:eu-central-1:123456789012:secret:mlflow/auth-AbCdEf")
+		}
+		t.region = part[3]
+	case !secretName.MatchString(t.name):
+		return target{}, badConfig("MLFLOW_AWS_SECRET_NAME (Config.SecretName) has characters that no secret's name has", example)
+	}
+	if t.region != "" && !regionName.MatchString(t.region) {
+		return target{}, badConfig("AWS_REGION (Config.Region, or the ARN's) is not a region", "export AWS_REGION=eu-central-1")
+	}
+	if t.byID = versionID.MatchString(t.version); !t.byID && t.version != "" && !stageName.MatchString(t.version) {
+		return target{}, badConfig("MLFLOW_AWS_SECRET_VERSION (Config.SecretVersion) is neither a stage nor a version id",
+			"use AWSCURRENT, AWSPREVIOUS, another stage or a version id, or unset it")
+	}
+	if role := strings.TrimSpace(c.RoleARN); role != "" && !roleARN.MatchString(role) {
+		return target{}, badConfig("AWS_ROLE_ARN (Config.RoleARN) is not a role's ARN", "it looks like arn:aws:iam::123456789012:role/mlflow-reader")
+	}
+	if endpoint := strings.TrimSpace(c.Endpoint); endpoint != "" {
+		u, err := url.Parse(endpoint)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+			return target{}, badConfig("Config.Endpoint is not an http or https URL without userinfo", "leave it empty for AWS's own")
+		}
+	}
+	return t, nil
+}
+
+// key is the secret's name in logs and caches.
+func (t target) key(region string) string {
+	key := fmt.Sprintf("aws-secrets-manager:%s:%s", region, t.name)
+	if t.version != "" {
+		key += "?version=" + t.version
+	}
+	return key
+}

@@ -1,0 +1,61 @@
+package providertest_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/providers/providertest"
+)
+
+// memory is a provider in 30 lines: a store in the process.
+type memory struct {
+	mu     sync.Mutex
+	value  []byte
+	denied bool
+}
+
+func (*memory) Name() string { return "memory" }
+func (*memory) Key() string  { return "memory:mlflow/auth" }
+
+func (m *memory) Fetch(ctx context.Context) (secretsauth.Secret, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return secretsauth.Secret{}, &secretsauth.Error{Provider: m.Name(), Key: m.Key(), Kind: secretsauth.ErrUnavailable, Cause: ctx.Err()}
+	case m.denied:
+		return secretsauth.Secret{}, &secretsauth.Error{Provider: m.Name(), Key: m.Key(), Kind: secretsauth.ErrDenied, Fix: "ask nicely"}
+	case m.value == nil:
+		return secretsauth.Secret{}, &secretsauth.Error{Provider: m.Name(), Key: m.Key(), Kind: secretsauth.ErrNotFound, Fix: "store it first"}
+	}
+	return secretsauth.ParseSecret(m.value)
+}
+
+func (m *memory) put(value []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.value = value
+}
+
+// TestConformance is what the author of a provider writes.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	providertest.Run(t, func(_ *testing.T, _ *http.Client) providertest.Fixture {
+		m := &memory{}
+		return providertest.Fixture{
+			Provider: m,
+			PutFields: func(fields map[string]string) {
+				text, _ := json.Marshal(fields) //nolint:errchkjson // strings
+				m.put(text)
+			},
+			PutText:   func(text string) { m.put([]byte(text)) },
+			PutBinary: m.put,
+			Deny:      func() { m.mu.Lock(); defer m.mu.Unlock(); m.denied = true },
+			NoHTTP:    true,
+		}
+	})
+}
