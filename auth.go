@@ -170,6 +170,14 @@ const (
 	AuthBasic AuthMode = "basic"
 )
 
+// canonical is m in its usual spelling, or m if it is no mode.
+func (m AuthMode) canonical() AuthMode {
+	if mode, err := ParseAuthMode(string(m)); err == nil {
+		return mode
+	}
+	return m
+}
+
 // ParseAuthMode reads "bearer" or "basic", in any case, or "" for [AuthAuto].
 // The error wraps [ErrConfig].
 func ParseAuthMode(text string) (AuthMode, error) {

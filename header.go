@@ -31,6 +31,7 @@ const (
 )
 
 func formOf(mode AuthMode, headerName string) form {
+	mode = mode.canonical()
 	custom := headerName != "Authorization"
 	switch {
 	case mode == AuthBasic && custom:
@@ -69,15 +70,18 @@ func (s Secret) build(f form) (string, AuthMode, *Error) {
 		return "", AuthAuto, invalid("secret is empty")
 	}
 	hasToken := c.token != ""
-	switch f {
-	case formAuto:
+	switch {
+	case s.mode != AuthAuto && s.mode != AuthBearer && s.mode != AuthBasic:
+		return "", AuthAuto, &Error{Kind: ErrConfig, Summary: fmt.Sprintf("the provider asks for an unknown auth mode, %.20q", string(s.mode)),
+			Fix: "use bearer or basic, or leave it unset to go by what the secret holds"}
+	case f == formAuto:
 		switch {
 		case s.mode == AuthBearer, s.mode == AuthAuto && hasToken:
 			f = formBearer
 		default:
 			f = formBasic
 		}
-	case formRaw:
+	case f == formRaw:
 		if s.mode == AuthBasic || !hasToken && !c.text {
 			f = formRawBasic
 		}
@@ -190,7 +194,7 @@ func canonicalHeaderName(name string) (string, error) {
 	bad := func(why string) error {
 		return &Error{
 			Kind:    ErrConfig,
-			Summary: fmt.Sprintf("header name %q %s", name, why),
+			Summary: fmt.Sprintf("header name %q %s", shownName(name), why),
 			Fix:     "unset MLFLOW_AUTH_HEADER_NAME (Config.HeaderName) for Authorization, or name a header for credentials such as X-Api-Key",
 		}
 	}
@@ -201,6 +205,15 @@ func canonicalHeaderName(name string) (string, error) {
 		return "", bad("is not for credentials")
 	}
 	return canonical, nil
+}
+
+// shownName is what a message quotes of a name: not the value of a header line
+// that was given in its place.
+func shownName(name string) string {
+	if i := strings.IndexAny(name, ": "); i >= 0 {
+		return name[:i] + "…"
+	}
+	return name
 }
 
 // isTokenChar is tchar of RFC 9110, section 5.6.2.

@@ -43,7 +43,7 @@ func CompileHosts(patterns []string) (*HostMatcher, error) {
 		if why != "" {
 			return nil, &Error{
 				Kind:    ErrConfig,
-				Summary: fmt.Sprintf("host pattern %q: %s", clip(text), why),
+				Summary: fmt.Sprintf("host pattern %q: %s", shown(text), why),
 				Fix:     "write patterns like mlflow.company.com, *.company.com or https://mlflow.company.com:5000 in MLFLOW_SECRETS_ALLOWED_HOSTS (Config.AllowedHosts)",
 			}
 		}
@@ -244,10 +244,20 @@ func cutPort(host string) (name string, port uint16, why string) {
 	return host[:i], port, ""
 }
 
-// clip keeps a message readable.
-func clip(text string) string {
+// shown is a pattern as a message quotes it: not too long, and without a
+// password.
+func shown(text string) string {
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		scheme, user, ok := strings.Cut(text[:at], "://")
+		if scheme += "://"; !ok {
+			scheme, user = "", text[:at]
+		}
+		if name, _, secret := strings.Cut(user, ":"); secret {
+			text = scheme + name + ":…" + text[at:]
+		}
+	}
 	if len(text) > maxPattern {
-		return text[:maxPattern] + "…"
+		text = text[:maxPattern] + "…"
 	}
 	return text
 }

@@ -377,6 +377,16 @@ func TestHostMatcherWithoutPatterns(t *testing.T) {
 	}
 }
 
+func TestS154TheErrorOfAPatternShowsNoPassword(t *testing.T) {
+	t.Parallel()
+	for _, p := range []string{"https://user:hunter2@a.test", "user:hunter2@a.test", "user:hunter2@x@a.test:5000", "://user:hunter2@"} {
+		_, err := secretsauth.CompileHosts([]string{p})
+		if !errors.Is(err, secretsauth.ErrConfig) || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "user:") {
+			t.Errorf("%v: want ErrConfig that shows the pattern without its password", err)
+		}
+	}
+}
+
 func TestPatternRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -398,7 +408,7 @@ func TestPatternRefused(t *testing.T) {
 		{"S55: nothing but a scheme or a port", []string{"https://", "http://:80", ":80", "https://."}, ""},
 		{"S56: a port that is none", []string{"a.test:0", "a.test:99999", "a.test:abc", "a.test:*", "a.test:080", "a.test:-1", "a.test:65536", "a.test:8?", "*:0", "[::1]:0", "[::1]:x"}, "port"},
 		{"S57: another scheme", []string{"ftp://a.test", "s3://a.test", "://a.test", "htt?://a.test", "*://a.test", "mlflow-artifacts://a.test"}, "scheme"},
-		{"S57: userinfo", []string{"user@a.test", "https://user:pass@a.test", "@a.test", "*@a.test"}, "mlflow.company.com"},
+		{"S57: userinfo", []string{"user@a.test", "@a.test", "*@a.test"}, "mlflow.company.com"},
 		{"S57: a path", []string{"a.test/", "a.test/mlflow", "https://a.test/mlflow", "https://a.test/*", "//a.test", "a.test#x"}, "mlflow.company.com"},
 		{"S57: a query", []string{"a.test?x=1", "https://a.test/?x", "https://a.test?x=y&z"}, "mlflow.company.com"},
 		{"S58: brackets around what is no IPv6 address", []string{"[127.0.0.1]", "[127.0.0.1]:80", "[::1].company.com", "[::1]x", "x[::1]"}, ""},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxSecretSize is far below what servers accept as a header (1 MiB in Go, S79)
@@ -57,6 +58,9 @@ func parseObject(raw []byte) (Secret, error) {
 		}
 		if bytes.Equal(value, []byte("null")) || json.Unmarshal(value, f.into) != nil {
 			return Secret{}, invalid(fmt.Sprintf("field %q of the secret is not text", f.name))
+		}
+		if strings.ContainsRune(*f.into, utf8.RuneError) { // json puts it in the place of what is not UTF-8
+			return Secret{}, invalid(fmt.Sprintf("field %q of the secret is not UTF-8", f.name))
 		}
 		if trim(*f.into) == "" {
 			return Secret{}, invalid(fmt.Sprintf("field %q of the secret is empty", f.name))

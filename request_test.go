@@ -169,9 +169,9 @@ func TestTheCallersRequestOnEveryPath(t *testing.T) {
 		// body is closed already: at least once is what can be asked for.
 		atLeast bool
 	}{
-		{name: "S62 sent", answers: []answer{status(200)}, sends: 1, status: 200},
+		{name: "S62 S157 sent", answers: []answer{status(200)}, sends: 1, status: 200},
 		{name: "S110 another failure of the server", answers: []answer{status(407)}, sends: 1, status: 407},
-		{name: "S63 host not allowed", answers: []answer{status(200)}, sends: 1, status: 200,
+		{name: "S63 S157 host not allowed", answers: []answer{status(200)}, sends: 1, status: 200,
 			change: func(p *trip) { p.cfg.AllowedHosts = []string{"other.test"} }},
 		{name: "S63 a host that is not allowed answers 401", answers: []answer{status(401)}, sends: 1, status: 401,
 			change: func(p *trip) { p.cfg.AllowedHosts = []string{"other.test"} }},
@@ -184,7 +184,7 @@ func TestTheCallersRequestOnEveryPath(t *testing.T) {
 		{name: "S62 the caller's header is kept", answers: []answer{status(401)}, sends: 1, status: 401,
 			change: func(p *trip) { p.cfg.KeepCallerHeader = true }},
 		{name: "S93 rejected, and the store has nothing else", answers: []answer{status(401)}, sends: 1, status: 401},
-		{name: "S97 rejected and replayed", answers: []answer{outdated(), status(200)}, sends: 2, status: 200},
+		{name: "S97 S157 rejected and replayed", answers: []answer{outdated(), status(200)}, sends: 2, status: 200},
 		{name: "S92 rejected, replayed, and rejected again", answers: []answer{outdated(), outdated()}, sends: 2, status: 401},
 		{name: "S68 rejected and replayed, no body", answers: []answer{outdated(), status(200)}, sends: 2, status: 200,
 			change: func(p *trip) { p.req.Body, p.req.GetBody, p.req.ContentLength, p.body = nil, nil, 0, nil }},

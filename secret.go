@@ -92,7 +92,7 @@ func (s Secret) WithTTL(d time.Duration) Secret { s.ttl = d; return s }
 
 // WithMode returns s with how it is sent where [Config.Mode] is AuthAuto: a
 // provider's hint, from its own environment.
-func (s Secret) WithMode(m AuthMode) Secret { s.mode = m; return s }
+func (s Secret) WithMode(m AuthMode) Secret { s.mode = m.canonical(); return s }
 
 // sameAs reports whether both lead to the same headers.
 func (s Secret) sameAs(other Secret) bool {

@@ -291,7 +291,7 @@ func printAndPanic(text, what string) {
 func TestAProcessThatPrintsAndPanics(t *testing.T) {
 	t.Parallel()
 	for _, what := range []string{"secret", "pointer", "holder", "error"} {
-		t.Run("S156 panic with "+what, func(t *testing.T) {
+		t.Run("S155 S156 panic with "+what, func(t *testing.T) {
 			t.Parallel()
 			c := newCanary()
 			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChildProcess$")

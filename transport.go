@@ -153,7 +153,7 @@ func (t *Transport) send(req, out *http.Request) (*http.Response, error) {
 	case resp != nil:
 		resp.Request = req
 	case err == nil:
-		return refuse(req, &Error{Kind: ErrConfig, Summary: "Config.Base returned neither a response nor an error",
+		return refuse(out, &Error{Kind: ErrConfig, Summary: "Config.Base returned neither a response nor an error",
 			Fix: "use a base that keeps the contract of http.RoundTripper"})
 	}
 	return resp, err

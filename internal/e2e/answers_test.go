@@ -16,9 +16,9 @@ import (
 // TestWrongPasswordReturnsTheServersOwn401 compares with what a plain client
 // gets.
 func TestWrongPasswordReturnsTheServersOwn401(t *testing.T) {
-	w := newWorld(t, openbao, 2).connect(mlflow.url, byToken)
+	w := newWorld(t, inOpenBao(t, openbao, byToken, 2)).connect(mlflow.url)
 	wrong := rand.Text()
-	w.secret.putPassword(w.user, wrong)
+	putPassword(w.store, w.user, wrong)
 	get := func(rt http.RoundTripper) (*http.Response, []byte) {
 		resp, err := (&http.Client{Transport: rt}).Get(mlflow.url + "/api/2.0/mlflow/experiments/get?experiment_id=0")
 		if err != nil {
@@ -53,7 +53,7 @@ func TestWrongPasswordReturnsTheServersOwn401(t *testing.T) {
 // TestA403OfPermissionSparesTheStore: a user who may read another's experiment
 // tries to write to it.
 func TestA403OfPermissionSparesTheStore(t *testing.T) {
-	w := newWorld(t, openbao, 2).connect(mlflow.url, byToken)
+	w := newWorld(t, inOpenBao(t, openbao, byToken, 2)).connect(mlflow.url)
 	experiment, err := mlflow.admin.createExperiment(w.ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestA403OfPermissionSparesTheStore(t *testing.T) {
 
 // TestAHostThatIsNotAllowedGetsNothing, with the same MLflow under another name.
 func TestAHostThatIsNotAllowedGetsNothing(t *testing.T) {
-	w := newWorld(t, openbao, 2).connect(mlflow.url, byToken, func(c *secretsauth.Config) { c.AllowedHosts = []string{"mlflow.company.com"} })
+	w := newWorld(t, inOpenBao(t, openbao, byToken, 2)).connect(mlflow.url, func(c *secretsauth.Config) { c.AllowedHosts = []string{"mlflow.company.com"} })
 	if err := w.client.search(w.ctx); !errors.Is(err, statusError(http.StatusUnauthorized)) {
 		t.Errorf("%v, want the 401 of a request without a password", err)
 	}

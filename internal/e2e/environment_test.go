@@ -11,14 +11,15 @@ import (
 
 // TestEnvironment does the job with a transport made from variables alone.
 func TestEnvironment(t *testing.T) {
-	w := newWorld(t, openbao, 2)
+	s := inOpenBao(t, openbao, byToken, 2)
+	w := newWorld(t, s)
 	for name, value := range map[string]string{
 		"MLFLOW_SECRETS_AUTH_ENABLE":   "vault",
 		"MLFLOW_SECRETS_ALLOWED_HOSTS": "127.0.0.1",
 		"MLFLOW_SECRETS_LOG_LEVEL":     "DEBUG",
-		"MLFLOW_VAULT_SECRET_PATH":     w.secret.path(),
-		"VAULT_ADDR":                   w.secret.bao.url,
-		"VAULT_TOKEN":                  w.secret.bao.token(w.secret.reader()),
+		"MLFLOW_VAULT_SECRET_PATH":     s.path(),
+		"VAULT_ADDR":                   s.bao.url,
+		"VAULT_TOKEN":                  s.bao.token(s.reader()),
 	} {
 		w.Setenv(name, value)
 	}
@@ -38,7 +39,7 @@ func TestEnvironment(t *testing.T) {
 	if err := c.search(w.ctx); err != nil {
 		w.Fatal(err)
 	}
-	if s := rt.Stats(); s.Fetches != 2 || s.Retries != 1 {
-		t.Errorf("%+v", s)
+	if stats := rt.Stats(); stats.Fetches != 2 || stats.Retries != 1 {
+		t.Errorf("%+v", stats)
 	}
 }

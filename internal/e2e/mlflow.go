@@ -32,13 +32,13 @@ func startMLflow(dir string) (*mlflowServer, error) {
 	password := rand.Text()
 	err := onFreePort(func(port string) error {
 		m.url = "http://127.0.0.1:" + port
-		cmd := exec.Command(bin("mlflow"), "server", "--app-name", "basic-auth", "--workers", "1",
+		cmd := exec.Command(bin("mlflow", "mlflow"), "server", "--app-name", "basic-auth", "--workers", "1",
 			"--host", "127.0.0.1", "--port", port,
 			"--backend-store-uri", "sqlite:///"+filepath.Join(dir, "mlflow.db"),
 			"--artifacts-destination", filepath.Join(dir, "artifacts"))
 		cmd.Dir = dir // basic_auth.db goes there
 		cmd.Env = append(os.Environ(),
-			"PATH="+filepath.Dir(bin("mlflow"))+":"+os.Getenv("PATH"),
+			"PATH="+filepath.Dir(bin("mlflow", "mlflow"))+":"+os.Getenv("PATH"),
 			"MLFLOW_FLASK_SERVER_SECRET_KEY="+rand.Text(),
 			"MLFLOW_AUTH_ADMIN_PASSWORD="+password,
 			"MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true")

@@ -14,6 +14,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
 
 // openBao is a server with storage on disk and one unseal key, so that it can be
@@ -93,7 +96,7 @@ func (b *openBao) config() string { return filepath.Join(b.dir, "config.hcl") }
 
 // run starts the server. Uninitialised or sealed, it answers 501 or 503.
 func (b *openBao) run() error {
-	cmd := exec.Command(bin("bao"), "server", "-config="+b.config())
+	cmd := exec.Command(bin("mlflow", "bao"), "server", "-config="+b.config())
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir}
 	var err error
 	b.process, err = start(filepath.Join(b.dir, "log"), cmd, answers(b.url+"/v1/sys/health?uninitcode=200&sealedcode=200", http.StatusOK))
@@ -167,12 +170,44 @@ func (b *openBao) mount(path string, version int) {
 	}
 }
 
-// secret is one path of a KV engine.
+// login is a way to log in to OpenBao.
+type login string
+
+const (
+	byToken   login = "token"
+	byAppRole login = "AppRole"
+)
+
+// secret is one path of a KV engine, and how the library logs in to read it.
 type secret struct {
 	bao     *openBao
 	mount   string
 	name    string
 	version int
+	how     login
+}
+
+// inOpenBao is a secret at a mount of its own.
+func inOpenBao(t *testing.T, bao *openBao, how login, version int) secret {
+	t.Helper()
+	s := secret{bao: bao.in(t), mount: "team/" + strings.ToLower(rand.Text()), name: "mlflow/auth", version: version, how: how}
+	s.bao.mount(s.mount, version)
+	return s
+}
+
+func (s secret) provider() (secretsauth.Provider, error) { return vault.New(s.config()) }
+
+// config reads s with a token or role that may do nothing else.
+func (s secret) config() vault.Config {
+	cfg := vault.Config{Address: s.bao.url, SecretPath: s.path()}
+	policy := s.reader()
+	switch s.how {
+	case byToken:
+		cfg.Token = s.bao.token(policy)
+	case byAppRole:
+		cfg.AuthMount, cfg.RoleID, cfg.SecretID = s.bao.appRole(policy, "1h")
+	}
+	return cfg
 }
 
 func (s secret) path() string { return s.mount + "/" + s.name }
@@ -194,18 +229,15 @@ func (s secret) put(fields map[string]string) {
 	s.bao.call(http.MethodPost, s.api(), body, nil)
 }
 
-func (s secret) putPassword(user, password string) {
-	s.put(map[string]string{"username": user, "password": password})
-}
+// policy is the name of the policy that permits reading s.
+func (s secret) policy() string { return "reader-" + strings.ReplaceAll(s.path(), "/", "-") }
 
-// reader makes a policy that permits reading s and nothing else, and returns its
-// name.
+// reader makes that policy, and no more than it.
 func (s secret) reader() string {
-	name := "reader-" + strings.ReplaceAll(s.path(), "/", "-")
-	s.bao.call(http.MethodPut, "sys/policies/acl/"+name, map[string]string{
+	s.bao.call(http.MethodPut, "sys/policies/acl/"+s.policy(), map[string]string{
 		"policy": fmt.Sprintf(`path %q { capabilities = ["read"] }`, s.api()),
 	}, nil)
-	return name
+	return s.policy()
 }
 
 // token makes a token with policies.

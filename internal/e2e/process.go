@@ -128,13 +128,13 @@ func answers(url string, status int) func() error {
 	}
 }
 
-// bin is a program of the virtual environment that install.sh has made.
-func bin(name string) string {
+// bin is a program of a virtual environment that install.sh has made.
+func bin(venv, name string) string {
 	cache := os.Getenv("SECRETSAUTH_E2E_CACHE")
 	if cache == "" {
 		cache = filepath.Join("..", "..", ".cache", "e2e")
 	}
-	path, err := filepath.Abs(filepath.Join(cache, "venv", "bin", name))
+	path, err := filepath.Abs(filepath.Join(cache, venv, "bin", name))
 	if err != nil {
 		return name
 	}

@@ -20,12 +20,12 @@ func TestProviderCalledDirectly(t *testing.T) {
 	bao := newOpenBao(t)
 	password := rand.Text()
 	for _, s := range []secret{
-		{bao, "secret", "mlflow/auth", 2},
-		{bao, "kv1", "mlflow/auth", 1},
-		{bao, "team/kv", "mlflow/auth", 2},
+		{bao, "secret", "mlflow/auth", 2, byToken},
+		{bao, "kv1", "mlflow/auth", 1, byToken},
+		{bao, "team/kv", "mlflow/auth", 2, byToken},
 	} {
 		bao.mount(s.mount, s.version)
-		s.putPassword("user", password)
+		putPassword(s, "user", password)
 		paths := []string{s.path()}
 		if s.version == 2 {
 			paths = append(paths, s.api())
@@ -41,8 +41,8 @@ func TestProviderCalledDirectly(t *testing.T) {
 		}
 	}
 
-	s := secret{bao, "secret", "mlflow/auth", 2}
-	reader := s.config(byAppRole)
+	s := secret{bao, "secret", "mlflow/auth", 2, byAppRole}
+	reader := s.config()
 	root := vault.Config{Address: bao.url, SecretPath: s.path(), Token: bao.root}
 	with := func(cfg vault.Config, change func(*vault.Config)) vault.Config {
 		change(&cfg)
@@ -56,8 +56,8 @@ func TestProviderCalledDirectly(t *testing.T) {
 	})
 
 	// Versions: 1 destroyed, 2 deleted, 3 there.
-	s.putPassword("user", rand.Text())
-	s.putPassword("user", password)
+	putPassword(s, "user", rand.Text())
+	putPassword(s, "user", password)
 	bao.call(http.MethodPut, "secret/destroy/mlflow/auth", map[string][]int{"versions": {1}}, nil)
 	bao.call(http.MethodPost, "secret/delete/mlflow/auth", map[string][]int{"versions": {2}}, nil)
 	t.Run("a pinned version", func(t *testing.T) {

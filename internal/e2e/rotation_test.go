@@ -21,7 +21,7 @@ func TestRunThroughRotation(t *testing.T) {
 	for _, how := range []login{byToken, byAppRole} {
 		for _, version := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%s, KV version %d, Basic", how, version), func(t *testing.T) {
-				w := newWorld(t, openbao, version).connect(mlflow.url, how)
+				w := newWorld(t, inOpenBao(t, openbao, how, version)).connect(mlflow.url)
 				w.logRun(func() {
 					w.rotateStore()
 					w.rotateServer()
@@ -29,14 +29,23 @@ func TestRunThroughRotation(t *testing.T) {
 			})
 		}
 	}
+	for name, role := range map[string]string{"AWS Secrets Manager": "", "AWS Secrets Manager, by an assumed role": roleARN} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, inMoto(t, role)).connect(mlflow.url)
+			w.logRun(func() {
+				w.rotateStore()
+				w.rotateServer()
+			})
+		})
+	}
 	t.Run("AppRole, KV version 2, Bearer at nginx", func(t *testing.T) {
-		w := newWorld(t, openbao, 2)
+		w := newWorld(t, inOpenBao(t, openbao, byAppRole, 2))
 		old := rand.Text()
-		w.secret.put(map[string]string{"token": old})
+		w.store.put(map[string]string{"token": old})
 		door := startFrontDoor(t, mlflow, old)
-		w.connect(door.url, byAppRole)
+		w.connect(door.url)
 		w.logRun(func() {
-			w.secret.put(map[string]string{"token": w.fresh})
+			w.store.put(map[string]string{"token": w.fresh})
 			door.rotate(w.fresh)
 		})
 	})
@@ -121,7 +130,7 @@ func (w *world) logRun(rotate func()) {
 // TestServerBeforeStore rotates in the order that hurts.
 func TestServerBeforeStore(t *testing.T) {
 	t.Run("recovers with the first read after the store's change", func(t *testing.T) {
-		w := newWorld(t, openbao, 2).connect(mlflow.url, byToken)
+		w := newWorld(t, inOpenBao(t, openbao, byToken, 2)).connect(mlflow.url)
 		if err := w.client.search(w.ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +155,7 @@ func TestServerBeforeStore(t *testing.T) {
 		t.Logf("recovered %v after the store's change; %d rejections, %d reads in all", took.Round(10*time.Millisecond), s.Rejections, s.Fetches)
 	})
 	t.Run("with RotationWait nothing fails", func(t *testing.T) {
-		w := newWorld(t, openbao, 2).connect(mlflow.url, byToken, func(c *secretsauth.Config) { c.RotationWait = time.Minute })
+		w := newWorld(t, inOpenBao(t, openbao, byToken, 2)).connect(mlflow.url, func(c *secretsauth.Config) { c.RotationWait = time.Minute })
 		crew := w.employ(workers, func(int) error { return w.client.search(w.ctx) })
 		w.more(crew, 10)
 		w.rotateServer()

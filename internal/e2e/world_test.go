@@ -6,55 +6,55 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
-	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
 
-// world is an MLflow user whose password lies in OpenBao, and a client that
+// world is an MLflow user whose password lies in a store, and a client that
 // takes it from there.
 type world struct {
 	*testing.T
 	ctx    context.Context
-	secret secret
+	store  store
 	user   string
 	fresh  string // the password to rotate to
 	rt     *secretsauth.Transport
 	client *client
 }
 
-type login string
+// store is one secret of a secret manager.
+type store interface {
+	put(fields map[string]string)
+	provider() (secretsauth.Provider, error)
+}
 
-const (
-	byToken   login = "token"
-	byAppRole login = "AppRole"
-)
+// putPassword is what a rotation does to a store.
+func putPassword(s store, user, password string) {
+	s.put(map[string]string{"username": user, "password": password})
+}
 
-func newWorld(t *testing.T, bao *openBao, version int) *world {
+func newWorld(t *testing.T, s store) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	w := &world{T: t, ctx: ctx, fresh: rand.Text()}
+	w := &world{T: t, ctx: ctx, store: s, fresh: rand.Text()}
 	old := rand.Text()
 	var err error
 	if w.user, err = mlflow.createUser(old); err != nil {
 		t.Fatal(err)
 	}
-	w.secret = secret{bao: bao.in(t), mount: "team/" + strings.ToLower(rand.Text()), name: "mlflow/auth", version: version}
-	w.secret.bao.mount(w.secret.mount, version)
-	w.secret.putPassword(w.user, old)
+	putPassword(s, w.user, old)
 	return w
 }
 
 // connect makes the client: the only part that a user of the library writes.
-func (w *world) connect(url string, how login, change ...func(*secretsauth.Config)) *world {
+func (w *world) connect(url string, change ...func(*secretsauth.Config)) *world {
 	w.Helper()
-	store, err := vault.New(w.secret.config(how))
+	store, err := w.store.provider()
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -71,20 +71,7 @@ func (w *world) connect(url string, how login, change ...func(*secretsauth.Confi
 	return w
 }
 
-// config reads s with a token or role that may do nothing else.
-func (s secret) config(how login) vault.Config {
-	cfg := vault.Config{Address: s.bao.url, SecretPath: s.path()}
-	policy := s.reader()
-	switch how {
-	case byToken:
-		cfg.Token = s.bao.token(policy)
-	case byAppRole:
-		cfg.AuthMount, cfg.RoleID, cfg.SecretID = s.bao.appRole(policy, "1h")
-	}
-	return cfg
-}
-
-func (w *world) rotateStore() { w.secret.putPassword(w.user, w.fresh) }
+func (w *world) rotateStore() { putPassword(w.store, w.user, w.fresh) }
 
 func (w *world) rotateServer() {
 	w.Helper()
