@@ -415,24 +415,6 @@ func TestNoGoroutineIsLeftWhenNothingIsInFlight(t *testing.T) {
 	})
 }
 
-func TestS90AValueIsReplacedBeforeItsExpiry(t *testing.T) {
-	t.Parallel()
-	simulate(t, func(t *testing.T) {
-		w := newWorld(t, ttl(time.Hour))
-		lease := 10 * time.Minute // and the server rejects it 30 s before that
-		w.store.set(func(s *fakeStore) { s.secret = s.secret.WithExpiry(time.Now().Add(lease)) })
-		w.want("/", http.StatusOK)
-		read := 1
-		for end := time.Now().Add(lease - 31*time.Second); time.Now().Before(end); time.Sleep(time.Second) {
-			w.want("/", http.StatusOK)
-			if synctest.Wait(); w.store.count() > read {
-				return // replaced in time
-			}
-		}
-		t.Error("the value was still in use when the server began to reject it")
-	})
-}
-
 func TestTTLHintsCountWhereConfigIsSilent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

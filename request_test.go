@@ -554,3 +554,66 @@ func TestCredentialsOfTheEnvironment(t *testing.T) {
 		w.wantReads(0)
 	})
 }
+
+func TestABaseThatEditsHeadersInPlaceDoesNotReachTheCache(t *testing.T) {
+	t.Parallel()
+	var got []string
+	w := newWorld(t, func(c *secretsauth.Config) {
+		c.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
+			got = append(got, req.Header["Authorization"][0])
+			req.Header["Authorization"][0] = "masked"
+			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+		})
+	})
+	for range 2 {
+		req, _ := http.NewRequest(http.MethodGet, "https://mlflow.test/", nil)
+		resp, err := w.rt.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+	}
+	if got[0] != got[1] {
+		t.Error("the second request got what the base had written")
+	}
+}
+
+func TestS113EachCopyKeepsGetBody(t *testing.T) {
+	t.Parallel()
+	var sends int
+	w := newWorld(t)
+	base := w.server
+	rt, err := secretsauth.NewTransport(w.store, secretsauth.Config{
+		AllowedHosts: []string{"mlflow.test"},
+		Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+			if sends++; req.GetBody == nil || req.ContentLength != 4 {
+				t.Error("net/http could not replay this copy after a GOAWAY")
+			}
+			return base.RoundTrip(req)
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rt.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.rotate()
+	req, _ := http.NewRequest(http.MethodPost, "https://mlflow.test/", strings.NewReader("body"))
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if sends != 2 || resp.StatusCode != http.StatusOK {
+		t.Errorf("%d sends, status %d", sends, resp.StatusCode)
+	}
+}
+
+// closerBase is a base with the method that http.Client looks for.
+type closerBase struct {
+	roundTripper
+	closed bool
+}
+
+func (b *closerBase) CloseIdleConnections() { b.closed = true }
