@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"strings"
@@ -37,11 +36,10 @@ func TestConformanceOfVault(t *testing.T) {
 }
 
 func TestConformanceOfAWS(t *testing.T) {
-	inMoto(t, "") // the environment, for all that follow
 	for name, role := range map[string]string{"own credentials": "", "assumed role": roleARN} {
 		t.Run(name, func(t *testing.T) {
 			providertest.Run(t, func(t *testing.T, client *http.Client) providertest.Fixture {
-				s := awsSecret{t: t, moto: moto, name: "mlflow/" + rand.Text(), role: role}
+				s := inMoto(t, role)
 				cfg := s.config()
 				cfg.HTTPClient = client
 				p, err := aws.New(cfg)

@@ -28,7 +28,17 @@ const (
 	roleARN = "arn:aws:iam::123456789012:role/mlflow-reader"
 )
 
+// startMoto puts into the environment, where AWS's SDK looks for them, the
+// credentials to read with. moto takes any.
 func startMoto(dir string) (*motoServer, error) {
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": rand.Text(),
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return nil, err
+		}
+	}
 	m := &motoServer{}
 	err := onFreePort(func(port string) error {
 		m.url = "http://127.0.0.1:" + port
@@ -49,16 +59,9 @@ type awsSecret struct {
 	role string // to assume, or ""
 }
 
-// inMoto is a secret with a name of its own, and the credentials to read it in
-// the environment, where AWS's SDK looks for them. moto takes any.
+// inMoto is a secret with a name of its own.
 func inMoto(t *testing.T, role string) awsSecret {
-	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", rand.Text())
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	s := awsSecret{t: t, moto: moto, name: "mlflow/" + rand.Text(), role: role}
-	return s
+	return awsSecret{t: t, moto: moto, name: "mlflow/" + rand.Text(), role: role}
 }
 
 func (s awsSecret) put(fields map[string]string) {

@@ -16,6 +16,8 @@ type memory struct {
 	mu     sync.Mutex
 	value  []byte
 	denied bool
+
+	kept secretsauth.Secret // of one of the broken ones
 }
 
 func (*memory) Name() string { return "memory" }
@@ -41,21 +43,26 @@ func (m *memory) put(value []byte) {
 	m.value = value
 }
 
+func (m *memory) fixture() providertest.Fixture {
+	return providertest.Fixture{
+		Provider: m,
+		PutFields: func(fields map[string]string) {
+			text, _ := json.Marshal(fields)
+			m.put(text)
+		},
+		PutText:   func(text string) { m.put([]byte(text)) },
+		PutBinary: m.put,
+		Deny: func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.denied = true
+		},
+		NoHTTP: true,
+	}
+}
+
 // TestConformance is what the author of a provider writes.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	providertest.Run(t, func(_ *testing.T, _ *http.Client) providertest.Fixture {
-		m := &memory{}
-		return providertest.Fixture{
-			Provider: m,
-			PutFields: func(fields map[string]string) {
-				text, _ := json.Marshal(fields) //nolint:errchkjson // strings
-				m.put(text)
-			},
-			PutText:   func(text string) { m.put([]byte(text)) },
-			PutBinary: m.put,
-			Deny:      func() { m.mu.Lock(); defer m.mu.Unlock(); m.denied = true },
-			NoHTTP:    true,
-		}
-	})
+	providertest.Run(t, func(*testing.T, *http.Client) providertest.Fixture { return new(memory).fixture() })
 }
