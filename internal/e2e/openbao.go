@@ -37,8 +37,9 @@ func newOpenBao(t *testing.T) *openBao {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(b.stop)
-	return b.in(t)
+	b = b.in(t)
+	t.Cleanup(func() { b.stop() }) // the process that runs then, after a restart
+	return b
 }
 
 func startOpenBao(dir string) (*openBao, error) {

@@ -57,8 +57,9 @@ type Config struct {
 	// reason that may pass. Default 3. MLFLOW_SECRETS_MAX_RETRIES.
 	MaxAttempts int
 
-	// HTTPClient sends the requests; it is copied, and the copy follows no
-	// redirect. Default: the SDK's.
+	// HTTPClient sends the requests to Secrets Manager and to assume RoleARN; it is
+	// copied, and the copy follows no redirect, and AWS_CA_BUNDLE does not apply to
+	// it. Default: the SDK's.
 	HTTPClient *http.Client
 }
 

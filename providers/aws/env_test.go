@@ -1,7 +1,10 @@
 package aws_test
 
 import (
+	"encoding/pem"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +99,25 @@ func TestTheEndpointOfTheEnvironment(t *testing.T) {
 	}
 	if _, err := p.Fetch(t.Context()); err != nil || s.reads != 1 || len(s.roles) != 1 {
 		t.Errorf("%d reads, %d roles, %v", s.reads, len(s.roles), err)
+	}
+}
+
+func TestAClientOfOnesOwnBesideACABundle(t *testing.T) {
+	s, endpoint := newStandin(t)
+	s.putText("token")
+	bundle := filepath.Join(t.TempDir(), "ca.pem")
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CA_BUNDLE", bundle)
+	if _, err := provider(t, endpoint, func(c *aws.Config) { c.HTTPClient = &http.Client{} }).Fetch(t.Context()); err != nil {
+		t.Error(err)
+	}
+	t.Setenv("AWS_CA_BUNDLE", filepath.Join(t.TempDir(), "nothing"))
+	if _, err := aws.New(aws.Config{SecretName: "a", Region: "eu-central-1"}); !errors.Is(err, secretsauth.ErrConfig) {
+		t.Errorf("a bundle that is not there: %v", err)
 	}
 }
 

@@ -103,11 +103,6 @@ func (c Config) load(t target) (aws.Config, error) {
 	if profile := strings.TrimSpace(c.Profile); profile != "" {
 		options = append(options, config.WithSharedConfigProfile(profile))
 	}
-	if c.HTTPClient != nil {
-		client := *c.HTTPClient
-		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		options = append(options, config.WithHTTPClient(&client))
-	}
 	sdk, err := config.LoadDefaultConfig(context.Background(), options...)
 	if err != nil {
 		if missing, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
@@ -119,6 +114,12 @@ func (c Config) load(t target) (aws.Config, error) {
 	}
 	if sdk.Region == "" {
 		return aws.Config{}, badConfig("AWS_REGION is not set, and neither the secret's name nor the profile has a region", "export AWS_REGION=eu-central-1")
+	}
+	if c.HTTPClient != nil {
+		// Not before: the SDK refuses a client of ours where AWS_CA_BUNDLE is set.
+		client := *c.HTTPClient
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		sdk.HTTPClient = &client
 	}
 	return sdk, nil
 }
