@@ -288,6 +288,8 @@ func TestTheCallersHeadersOnTheWire(t *testing.T) {
 		{name: "S62 userinfo of the URL", user: "name", want: []string{"Bearer " + token}},
 		{name: "S62 kept on request", in: http.Header{"Authorization": {"Bearer mine"}}, want: []string{"Bearer mine"},
 			change: func(c *secretsauth.Config) { c.KeepCallerHeader = true }},
+		{name: "S64 an empty Bearer, which there is nothing to keep of", in: http.Header{"Authorization": {"Bearer "}}, want: []string{"Bearer " + token},
+			change: func(c *secretsauth.Config) { c.KeepCallerHeader = true }},
 		{name: "S62 kept on request, but there is none", want: []string{"Bearer " + token},
 			change: func(c *secretsauth.Config) { c.KeepCallerHeader = true }},
 		{name: "S63 host not allowed", in: http.Header{"Authorization": {"Bearer mine"}}, want: []string{"Bearer mine"},

@@ -179,12 +179,16 @@ func refuse(req *http.Request, err error) (*http.Response, error) {
 }
 
 // callersOwn reports whether the caller has set the header. One that a redirect
-// has made, from userinfo in its Location, is not the caller's (S12).
+// has made, from userinfo in its Location, is not the caller's (S12), and a
+// scheme without a credential is none (S64).
 func (t *Transport) callersOwn(req *http.Request) bool {
 	has := func(h http.Header) string {
 		for name, values := range h {
-			if strings.EqualFold(name, t.header) && len(values) > 0 {
-				return values[0]
+			if !strings.EqualFold(name, t.header) || len(values) == 0 {
+				continue
+			}
+			if value := strings.TrimSpace(values[0]); !strings.EqualFold(value, "Bearer") && !strings.EqualFold(value, "Basic") {
+				return value
 			}
 		}
 		return ""
