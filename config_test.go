@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -169,7 +170,6 @@ func TestLogLinesAreTheGuides(t *testing.T) {
 		w.store.fail(denied())
 		w.rt.ClearCache()
 		w.wantErr("/", secretsauth.ErrDenied)
-		time.Sleep(time.Second) // the line is written after the answer is out
 	})
 	for _, line := range []string{
 		`level=INFO msg="Secret fetched successfully (provider=fake, cache_hit=false)"`,
@@ -230,4 +230,36 @@ func TestAModeInAnotherCaseIsTakenOrRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// handlerThatAsks logs by a request of its own, through the transport it logs
+// for.
+type handlerThatAsks struct {
+	slog.Handler
+	ask func()
+}
+
+func (h handlerThatAsks) Handle(ctx context.Context, r slog.Record) error {
+	h.ask()
+	return h.Handler.Handle(ctx, r)
+}
+
+func TestALogHandlerMayUseTheTransport(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		var w *world
+		asked := false
+		w = newWorld(t, func(c *secretsauth.Config) {
+			c.Logger = slog.New(handlerThatAsks{slog.NewTextHandler(io.Discard, nil), func() {
+				if !asked {
+					asked = true
+					w.want("/", http.StatusOK)
+				}
+			}})
+		})
+		w.want("/", http.StatusOK)
+		if !asked {
+			t.Error("nothing was logged")
+		}
+	})
 }

@@ -111,8 +111,10 @@ func (c *Cache) settle(f *flight, secret Secret, err error) {
 	c.publish(now)
 	going := c.held != nil
 	c.mu.Unlock()
+	// Not under the lock: a handler may send requests of its own. Before the
+	// answer is out: whoever has it finds the line in the log.
+	c.report(failed, going)
 	close(f.done)
-	c.report(failed, going) // not under the lock: a handler may send requests of its own
 }
 
 // judge turns a provider's answer into a value that can be sent, or an error.
