@@ -130,9 +130,13 @@ func (c *Cache) reject(v *value, s status, rotation time.Duration) (*value, *fli
 	defer c.mu.Unlock()
 	now := time.Now()
 	if v != c.last {
-		// A straggler, sent before v was replaced: no reason to read.
-		if h, at := c.held, now.UnixNano(); h != nil && h.readAt <= at && at < h.expiresAt {
-			return h.value, nil
+		// A straggler, sent before v was replaced: no reason to read, unless what
+		// has replaced it is past its TTL, as for any request.
+		if g := c.grant(now); g != nil {
+			return g.value, nil
+		}
+		if c.held != nil && c.flight == nil && !c.failure.active(now) {
+			c.start(0)
 		}
 		return nil, c.flight
 	}

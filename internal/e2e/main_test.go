@@ -5,7 +5,9 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -26,25 +28,45 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if mlflow, err = startMLflow(dir); err != nil {
+
+	// The servers are no part of the terminal's process group: Ctrl-C would leave
+	// them behind.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		stopAll()
+		_ = os.RemoveAll(dir)
+		os.Exit(1)
+	}()
+
+	defer stopAll()
+	if err := startAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer mlflow.process.stop()
+	code := m.Run()
+	for _, p := range []*process{mlflow.process, openbao.process, moto.process} {
+		p.stop()
+	}
+	if left := stopAll(); len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "a test has left behind:", left)
+		return 1
+	}
+	return code
+}
+
+func startAll(dir string) (err error) {
 	baoDir := filepath.Join(dir, "openbao")
 	if err := os.Mkdir(baoDir, 0o700); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
+	}
+	if mlflow, err = startMLflow(dir); err != nil {
+		return err
 	}
 	if openbao, err = startOpenBao(baoDir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
-	defer openbao.stop()
-	if moto, err = startMoto(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer moto.process.stop()
-	return m.Run()
+	moto, err = startMoto(dir)
+	return err
 }

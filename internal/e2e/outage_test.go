@@ -12,10 +12,19 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth/providers"
 )
 
+// shortLived makes outages short enough for a test. A client that reads the store
+// every second would also read a new password before the server knows it, and be
+// rejected until it does; so these tests change the server first and wait for the
+// store.
+func shortLived(c *secretsauth.Config) {
+	c.TTL = time.Second
+	c.RotationWait = time.Minute
+}
+
 // TestOpenBaoStoppedForAWhile: requests go on, and recover by themselves.
 func TestOpenBaoStoppedForAWhile(t *testing.T) {
 	bao := newOpenBao(t)
-	w := newWorld(t, inOpenBao(t, bao, byAppRole, 2)).connect(mlflow.url, func(c *secretsauth.Config) { c.TTL = time.Second })
+	w := newWorld(t, inOpenBao(t, bao, byAppRole, 2)).connect(mlflow.url, shortLived)
 	crew := w.employ(2, func(int) error { return w.client.search(w.ctx) })
 	w.until("the value has been refreshed", func() bool { return w.rt.Stats().Fetches >= 3 })
 
@@ -31,8 +40,8 @@ func TestOpenBaoStoppedForAWhile(t *testing.T) {
 	before := ok()
 	w.until("the store is read again", func() bool { return ok() > before+2 })
 
-	w.rotateStore()
 	w.rotateServer()
+	w.rotateStore()
 	w.more(crew, 20)
 	crew.dismiss(t)
 	s := w.rt.Stats()
@@ -59,18 +68,24 @@ func TestAnotherStoreTakesOver(t *testing.T) {
 		"MLFLOW_SECRETS_ALLOWED_HOSTS": "127.0.0.1",
 		"MLFLOW_SECRETS_MAX_STALE_SEC": "0", // so that nothing but the second store helps
 		"MLFLOW_VAULT_SECRET_PATH":     first.path(),
-		"MLFLOW_VAULT_TTL_SEC":         "1",
 		"VAULT_ADDR":                   bao.url,
 		"VAULT_TOKEN":                  bao.token(first.reader()),
 		"MLFLOW_AWS_SECRET_NAME":       second.name,
-		"MLFLOW_AWS_TTL_SEC":           "1",
 		"AWS_REGION":                   region,
 		"AWS_ENDPOINT_URL":             second.moto.url,
 	} {
 		t.Setenv(name, value)
 	}
-	var err error
-	if w.rt, err = providers.TransportFromEnv(w.ctx, nil); err != nil {
+	p, err := providers.FromEnv(w.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := secretsauth.ConfigFromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shortLived(&cfg)
+	if w.rt, err = secretsauth.NewTransport(p, cfg); err != nil {
 		t.Fatal(err)
 	}
 	w.client = &client{base: mlflow.url, http: &http.Client{Transport: w.rt}}
@@ -80,8 +95,8 @@ func TestAnotherStoreTakesOver(t *testing.T) {
 	before := w.rt.Stats().Fetches
 	w.until("the value has been refreshed from the second store", func() bool { return w.rt.Stats().Fetches >= before+3 })
 
-	putPassword(second, w.user, w.fresh)
 	w.rotateServer()
+	putPassword(second, w.user, w.fresh)
 	w.more(crew, 20)
 	crew.dismiss(t)
 	s := w.rt.Stats()

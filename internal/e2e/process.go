@@ -7,12 +7,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -26,6 +29,36 @@ type process struct {
 	cmd    *exec.Cmd
 	log    *os.File
 	exited chan struct{}
+	once   sync.Once // its id is another's to use once it is gone
+}
+
+// running are the processes that nobody has stopped yet.
+var running struct {
+	sync.Mutex
+	m map[*process]bool
+}
+
+func (p *process) register(on bool) {
+	running.Lock()
+	defer running.Unlock()
+	if running.m == nil {
+		running.m = make(map[*process]bool)
+	}
+	if running.m[p] = on; !on {
+		delete(running.m, p)
+	}
+}
+
+// stopAll stops what is left, and tells what that was.
+func stopAll() (names []string) {
+	running.Lock()
+	left := slices.Collect(maps.Keys(running.m))
+	running.Unlock()
+	for _, p := range left {
+		names = append(names, filepath.Base(p.cmd.Path))
+		p.stop()
+	}
+	return names
 }
 
 // start runs a server and waits until ready says so.
@@ -40,6 +73,7 @@ func start(log string, cmd *exec.Cmd, ready func() error) (*process, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	p := &process{cmd: cmd, log: file, exited: make(chan struct{})}
+	p.register(true)
 	go func() {
 		_ = cmd.Wait()
 		close(p.exited)
@@ -68,19 +102,20 @@ func (p *process) await(ready func() error) error {
 
 var errExited = errors.New("it has ended")
 
-// stop ends the group: politely first.
+// stop ends the group, politely first, and whatever of it outlives the server.
 func (p *process) stop() {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		_ = syscall.Kill(-p.cmd.Process.Pid, sig)
+	p.once.Do(func() {
+		group := -p.cmd.Process.Pid
+		_ = syscall.Kill(group, syscall.SIGTERM)
 		select {
 		case <-p.exited:
-			// Children that outlived it.
-			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-			_ = p.log.Close()
-			return
 		case <-time.After(15 * time.Second):
 		}
-	}
+		_ = syscall.Kill(group, syscall.SIGKILL)
+		<-p.exited
+		_ = p.log.Close()
+		p.register(false)
+	})
 }
 
 func tail(log string) []byte {
