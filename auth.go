@@ -87,6 +87,11 @@
 // the server rejects it is read at most once per pause: 1 s doubling to 5 min
 // for 401, 30 s doubling to 5 min for 403.
 //
+// A rotation changes the store first, so a new value may be read before the
+// server knows it. A request whose value the server answers with 401 and has
+// never accepted is therefore replayed with the value before that, if the server
+// accepted that one, for one TTL after it was replaced.
+//
 // This departs on purpose from the advice in [http.RoundTripper] not to handle
 // authentication: only a RoundTripper sees every hop of a redirect.
 //

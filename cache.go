@@ -28,7 +28,8 @@ type Cache struct {
 
 	mu      sync.Mutex
 	last    *value // what the store held when last read, also after it was dropped
-	held    *hold  // what may be served; nil: nothing
+	before  predecessor
+	held    *hold // what may be served; nil: nothing
 	flight  *flight
 	failure failure
 	pauses  [len(rejectingStatuses)]pause
@@ -58,6 +59,14 @@ type hold struct {
 	readAt, refreshAt, expiresAt, staleUntil int64
 	// suspect: a 403 came for it and the store has not been read since.
 	suspect bool
+}
+
+// predecessor is the value that last has replaced, while last is yet to prove
+// itself. Rotations change the store first: until the server follows, only the
+// predecessor is accepted.
+type predecessor struct {
+	value *value
+	until time.Time // one TTL more, and never past MaxStale or its expiry
 }
 
 // NewCache returns a cache around p. Of cfg it uses TTL, MaxStale, FetchTimeout
@@ -111,6 +120,7 @@ func (c *Cache) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failure = failure{}
+	c.before = predecessor{}
 	c.drop()
 }
 

@@ -143,6 +143,9 @@ func (c *Cache) adopt(f *flight, v *value, now time.Time) {
 	if !first && c.last.secret.sameAs(fresh) {
 		v = c.last
 	}
+	if v != c.last {
+		c.before = c.succeeded(f, now)
+	}
 	if f.cause != 0 {
 		c.pauses[f.cause.index()].extend(f.cause, now)
 	} else if v != c.last {
@@ -170,6 +173,23 @@ func (c *Cache) adopt(f *flight, v *value, now time.Time) {
 	h.refreshAt = h.readAt + int64(share*float64(h.expiresAt-h.readAt))
 	c.held = h
 	f.value = v
+}
+
+// succeeded is the value in service that another is about to replace, if servers
+// have accepted it and not rejected it since.
+func (c *Cache) succeeded(f *flight, now time.Time) predecessor {
+	h := c.held
+	if f.cause != 0 || h == nil || h.suspect || h.value.accepted.Load() == 0 || h.value.rejected() {
+		return predecessor{}
+	}
+	return predecessor{h.value, earliest(now.Add(c.cfg.ttl(h.value.secret)), time.Unix(0, h.staleUntil))}
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // fail keeps the old value within its bounds and sets the pause before the next

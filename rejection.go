@@ -57,6 +57,7 @@ func (c *Cache) proved(v *value, first bool) {
 	if v != c.last {
 		return
 	}
+	c.before = predecessor{}
 	for i := range c.pauses {
 		if c.pauses[i].since = (time.Time{}); first {
 			c.pauses[i] = pause{}
@@ -129,6 +130,10 @@ func (c *Cache) reject(v *value, s status, rotation time.Duration) (*value, *fli
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
+	if v == c.before.value && v != c.last {
+		// The server has followed, or accepts neither; which, will be known soon.
+		c.before = predecessor{c.last, now.Add(first401Pause)}
+	}
 	if v != c.last {
 		// A straggler, sent before v was replaced: no reason to read, unless what
 		// has replaced it is past its TTL, as for any request.
@@ -201,6 +206,23 @@ func (c *Cache) successor(ctx context.Context, v *value, s status, rotation time
 			return nil
 		}
 	}
+}
+
+// behind is the value that a server wants which is behind the store, and has
+// answered a request with 401 that was sent with v when v was not proved yet: the
+// one before v, or v if the server has followed since. Nil: none of them.
+func (c *Cache) behind(v *value) *value {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case v != c.last:
+		return nil
+	case v.accepted.Load() > 0:
+		return v
+	case time.Now().Before(c.before.until):
+		return c.before.value
+	}
+	return nil
 }
 
 // untilRotation is how long to wait before asking once more whether v's rotation

@@ -388,6 +388,115 @@ func TestServerBeforeStore(t *testing.T) {
 	})
 }
 
+func TestStoreAheadOfTheServer(t *testing.T) {
+	t.Parallel()
+	// A refresh between the store's change and the server's brings a value that the
+	// server does not know yet.
+	ahead := func(t *testing.T) *world {
+		w := newWorld(t, ttl(100*time.Second))
+		w.want("/", http.StatusOK)
+		w.store.put(w.fresh)
+		time.Sleep(95 * time.Second)
+		w.want("/", http.StatusOK) // starts the refresh
+		synctest.Wait()
+		w.wantReads(2)
+		return w
+	}
+	t.Run("nothing fails until the server follows, nor after", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := ahead(t)
+			for range 60 {
+				w.want("/", http.StatusOK)
+				time.Sleep(time.Second)
+			}
+			w.server.accept(w.fresh)
+			sent := w.server.requests()
+			w.want("/", http.StatusOK)
+			if n := w.server.requests() - sent; n != 1 {
+				t.Errorf("the request was sent %d times", n)
+			}
+			if n := w.store.count(); n > 9 {
+				t.Errorf("%d reads in a minute", n)
+			}
+		})
+	})
+	t.Run("nor while the server follows", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := ahead(t)
+			w.server.set(func(s *fakeServer) { s.latency = time.Second })
+			time.AfterFunc(1500*time.Millisecond, func() { w.server.accept(w.fresh) })
+			together(50, func(i int) {
+				time.Sleep(time.Duration(i*50) * time.Millisecond)
+				w.want("/", http.StatusOK) // judged by what the server accepts when it comes
+			})
+		})
+	})
+	t.Run("a wrong secret is not made up for beyond one TTL", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := ahead(t)
+			time.Sleep(99 * time.Second)
+			w.want("/", http.StatusOK)
+			time.Sleep(2 * time.Second)
+			w.want("/", http.StatusUnauthorized)
+		})
+	})
+	t.Run("nor beyond the expiry", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := newWorld(t, ttl(100*time.Second))
+			w.store.set(func(s *fakeStore) { s.secret = s.secret.WithExpiry(time.Now().Add(97 * time.Second)) })
+			w.want("/", http.StatusOK)
+			w.store.put(w.fresh)
+			time.Sleep(95 * time.Second)
+			w.want("/", http.StatusOK)
+			synctest.Wait()
+			w.want("/", http.StatusOK)
+			time.Sleep(3 * time.Second)
+			w.want("/", http.StatusUnauthorized)
+		})
+	})
+	t.Run("a predecessor that is rejected is not tried again", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := ahead(t)
+			w.server.accept("neither")
+			sent := w.server.requests()
+			w.want("/", http.StatusUnauthorized)
+			if n := w.server.requests() - sent; n != 3 { // the new, the old, and the new again
+				t.Errorf("the request was sent %d times", n)
+			}
+			time.Sleep(1100 * time.Millisecond) // it is known by then
+			sent = w.server.requests()
+			w.want("/", http.StatusUnauthorized)
+			if n := w.server.requests() - sent; n != 1 {
+				t.Errorf("the request was sent %d times", n)
+			}
+		})
+	})
+	t.Run("ClearCache forgets it", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := ahead(t)
+			w.rt.ClearCache()
+			w.want("/", http.StatusUnauthorized)
+		})
+	})
+	t.Run("a value that was rejected is no predecessor", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := newWorld(t, ttl(100*time.Second))
+			w.want("/", http.StatusOK)
+			w.want("/strange", http.StatusUnauthorized)
+			w.store.put(w.fresh)
+			time.Sleep(101 * time.Second)
+			w.want("/", http.StatusUnauthorized)
+		})
+	})
+}
+
 func TestARejectedValueIsStaleOnlyAfterALaterSuccess(t *testing.T) {
 	t.Parallel()
 	for _, later := range []bool{false, true} {

@@ -19,20 +19,41 @@ func (t *Transport) verdict(resp *http.Response) status {
 	return 0
 }
 
-// rejected goes on after a 401 or 403: it replays the request once, if the store
-// holds another value by now and the body can be sent again. In every other case
-// the server's own response goes back to the caller, whole.
-func (t *Transport) rejected(req *http.Request, resp *http.Response, v *value, s status) (*http.Response, error) {
+// rejected goes on after a 401 or 403: it replays the request, if the store holds
+// another value by now and the body can be sent again. In every other case the
+// server's own response goes back to the caller, whole.
+func (t *Transport) rejected(req *http.Request, resp *http.Response, v *value, s status, unproved bool) (*http.Response, error) {
 	t.noteRejection(req, v, s)
 	if !replayable(req) {
 		t.cache.reject(v, s, 0)
 		return resp, nil
 	}
 	next := t.cache.successor(req.Context(), v, s, t.rotationWait)
-	if next == nil || next.headers[t.form].err != nil {
+	if next != nil {
+		return t.replay(req, resp, next)
+	}
+	if s != http.StatusUnauthorized || !unproved {
 		return resp, nil
 	}
-	again := t.authorized(req, next)
+	// Sent with a value that no server has accepted by then: the store may be
+	// ahead of the server.
+	if next = t.cache.behind(v); next == nil {
+		return resp, nil
+	}
+	resp, err := t.replay(req, resp, next)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized && next != v {
+		return t.replay(req, resp, v) // the server has followed meanwhile
+	}
+	return resp, err
+}
+
+// replay sends req once more, with v, in place of a response that is discarded;
+// or returns that response if the request cannot be made again.
+func (t *Transport) replay(req *http.Request, resp *http.Response, v *value) (*http.Response, error) {
+	if v.headers[t.form].err != nil {
+		return resp, nil
+	}
+	again := t.authorized(req, v)
 	if req.Body != nil && req.Body != http.NoBody {
 		body, err := req.GetBody()
 		if err != nil {
@@ -43,17 +64,17 @@ func (t *Transport) rejected(req *http.Request, resp *http.Response, v *value, s
 	discard(resp.Body)
 
 	t.retries.Add(1)
-	trials := next.rejections.Load()
+	trials := v.rejections.Load()
 	resp, err := t.send(req, again)
 	if err != nil {
 		return resp, err
 	}
 	if s := t.verdict(resp); s != 0 {
-		t.noteRejection(req, next, s)
-		t.cache.reject(next, s, 0)
+		t.noteRejection(req, v, s)
+		t.cache.reject(v, s, 0)
 		return resp, nil
 	}
-	t.noteSuccess(req.Context(), resp, next, trials)
+	t.noteSuccess(req.Context(), resp, v, trials)
 	return resp, nil
 }
 

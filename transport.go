@@ -112,13 +112,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if unfit := v.headers[t.form].err; unfit != nil { // a shared cache read it for another mode
 		return refuse(req, asError(unfit, t.cache.name, t.cache.key))
 	}
-	trials := v.rejections.Load()
+	trials, unproved := v.rejections.Load(), v.accepted.Load() == 0
 	resp, err := t.send(req, t.authorized(req, v))
 	if err != nil {
 		return resp, err
 	}
 	if s := t.verdict(resp); s != 0 {
-		return t.rejected(req, resp, v, s)
+		return t.rejected(req, resp, v, s, unproved)
 	}
 	t.noteSuccess(req.Context(), resp, v, trials)
 	return resp, nil

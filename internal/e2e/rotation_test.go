@@ -127,6 +127,26 @@ func (w *world) logRun(rotate func()) {
 		loggers.done.Load(), batch, mover.done.Load(), artifactSize>>20, s.Rejections, w.client.retried.Load(), s.Fetches)
 }
 
+// TestRefreshBetweenStoreAndServer has the client read the new password while the
+// server still wants the old one.
+func TestRefreshBetweenStoreAndServer(t *testing.T) {
+	w := newWorld(t, inOpenBao(t, openbao, byToken, 2)).connect(mlflow.url, func(c *secretsauth.Config) { c.TTL = 30 * time.Second })
+	crew := w.employ(2, func(int) error { return w.client.search(w.ctx) })
+	w.more(crew, 4)
+	reads := w.rt.Stats().Fetches
+	w.rotateStore()
+	w.until("the new password has been read", func() bool { return w.rt.Stats().Fetches > reads })
+	w.more(crew, 10)
+	w.rotateServer()
+	w.more(crew, 10)
+	crew.dismiss(t)
+	s := w.rt.Stats()
+	if s.Rejections == 0 || s.Retries != s.Rejections {
+		t.Errorf("%+v", s)
+	}
+	t.Logf("%d requests; %d rejected and replayed with the old password, %d reads", crew.done.Load(), s.Retries, s.Fetches)
+}
+
 // TestServerBeforeStore rotates in the order that hurts.
 func TestServerBeforeStore(t *testing.T) {
 	t.Run("recovers with the first read after the store's change", func(t *testing.T) {
