@@ -18,6 +18,7 @@ func TestDependencies(t *testing.T) {
 	)
 	tests := map[string]struct{ allowed, refused []string }{
 		module:                      {allowed: []string{module}},
+		module + "/providers/azure": {refused: []string{vaultSDK, awsSDK}},
 		module + "/providers/aws":   {refused: []string{vaultSDK, azureSDK}},
 		module + "/providers/vault": {refused: []string{awsSDK, azureSDK}},
 	}

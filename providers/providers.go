@@ -20,9 +20,6 @@
 // enabled and not configured there is a warning in the log of [log/slog.Default],
 // as long as another is.
 //
-// This version has no azure-key-vault yet; enabling it alone is an error that
-// says so.
-//
 // A program that wants one particular store imports its package instead, such as
 // providers/vault, and links no other store's SDK.
 package providers
@@ -35,6 +32,7 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/aws"
+	"github.com/mlflow-secrets-auth/secretsauth/providers/azure"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
 
@@ -49,7 +47,7 @@ type store struct {
 var stores = []store{
 	{"vault", "MLFLOW_SECRETS_AUTH_ENABLE_VAULT", newVault},
 	{"aws-secrets-manager", "MLFLOW_SECRETS_AUTH_ENABLE_AWS_SECRETS_MANAGER", newAWS},
-	{"azure-key-vault", "MLFLOW_SECRETS_AUTH_ENABLE_AZURE_KEY_VAULT", notYet("azure-key-vault")},
+	{"azure-key-vault", "MLFLOW_SECRETS_AUTH_ENABLE_AZURE_KEY_VAULT", newAzure},
 }
 
 func newVault(context.Context) (secretsauth.Provider, error) {
@@ -68,15 +66,12 @@ func newAWS(context.Context) (secretsauth.Provider, error) {
 	return aws.New(cfg)
 }
 
-func notYet(slug string) func(context.Context) (secretsauth.Provider, error) {
-	return func(context.Context) (secretsauth.Provider, error) {
-		return nil, &secretsauth.Error{
-			Provider: slug,
-			Kind:     secretsauth.ErrConfig,
-			Summary:  "this version of the library has no such provider yet",
-			Fix:      "use vault or aws-secrets-manager, or a later version",
-		}
+func newAzure(context.Context) (secretsauth.Provider, error) {
+	cfg, err := azure.ConfigFromEnv()
+	if err != nil {
+		return nil, err
 	}
+	return azure.New(cfg)
 }
 
 // FromEnv returns the provider that the environment enables. It reads variables

@@ -20,7 +20,7 @@ func setenv(t *testing.T, pairs ...string) {
 	t.Helper()
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
-		if strings.HasPrefix(name, "VAULT_") || strings.HasPrefix(name, "MLFLOW_") || strings.HasPrefix(name, "AWS_") {
+		if strings.HasPrefix(name, "VAULT_") || strings.HasPrefix(name, "MLFLOW_") || strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "AZURE_") {
 			t.Setenv(name, "") // restored at the end
 			if err := os.Unsetenv(name); err != nil {
 				t.Fatal(err)
@@ -65,7 +65,7 @@ func TestFromEnvUsesVault(t *testing.T) {
 		"switch, spaces":           {env: []string{onVault + " On "}},
 		"empty switch is unset":    {env: []string{list + "vault", onVault + ""}},
 		"AWS listed, switched off": {env: []string{list + "aws-secrets-manager,vault", onAWS + "no"}},
-		"Azure as well":            {env: []string{list + "azure-key-vault,vault"}, warn: "azure-key-vault: this version"},
+		"Azure as well":            {env: []string{list + "azure-key-vault,vault"}, warn: "azure-key-vault: MLFLOW_AZURE_KEY_VAULT_URL"},
 		"AWS as well, by switches": {env: []string{onVault + "1", onAWS + "yes"}, warn: "aws-secrets-manager: MLFLOW_AWS_SECRET_NAME"},
 	}
 	for name, test := range tests {
@@ -111,8 +111,8 @@ func TestFromEnvErrors(t *testing.T) {
 		"more than enough": {[]string{list + "hashicorp-vault"}, []string{"did you mean vault?"}},
 		"no letters":       {[]string{list + "1"}, []string{`"1"`, "use one or more of"}},
 		"AWS":              {[]string{list + "aws-secrets-manager"}, []string{"aws-secrets-manager: MLFLOW_AWS_SECRET_NAME", "; fix: "}},
-		"Azure":            {[]string{onAzure + "1"}, []string{"azure-key-vault: this version of the library has no such provider yet"}},
-		"two, none usable": {[]string{list + "vault,azure-key-vault"}, []string{"VAULT_ADDR", "; and azure-key-vault: this version"}},
+		"Azure":            {[]string{onAzure + "1"}, []string{"azure-key-vault: MLFLOW_AZURE_KEY_VAULT_URL"}},
+		"two, none usable": {[]string{list + "vault,azure-key-vault"}, []string{"VAULT_ADDR", "; and azure-key-vault: MLFLOW_AZURE_KEY_VAULT_URL"}},
 		"no address":       {[]string{list + "vault", path, token}, []string{"vault", "VAULT_ADDR"}},
 		"no path":          {[]string{list + "vault", address, token}, []string{"vault", "MLFLOW_VAULT_SECRET_PATH"}},
 	}
