@@ -130,11 +130,11 @@ func (c *Cache) reject(v *value, s status, rotation time.Duration) (*value, *fli
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	if v == c.before.value && v != c.last {
-		// The server has followed, or accepts neither; which, will be known soon.
-		c.before = predecessor{c.last, now.Add(first401Pause)}
-	}
 	if v != c.last {
+		if v == c.before.value {
+			// The server has followed, or accepts neither; which, will be known soon.
+			c.before = predecessor{c.last, now.Add(first401Pause)}
+		}
 		// A straggler, sent before v was replaced: no reason to read, unless what
 		// has replaced it is past its TTL, as for any request.
 		if g := c.grant(now); g != nil {

@@ -72,6 +72,15 @@ func Attempts(log *slog.Logger) int {
 	return int(n)
 }
 
+// BoundAttempts is n, or the default where n is not positive, and never more than
+// MaxAttempts.
+func BoundAttempts(n int) int {
+	if n <= 0 {
+		return DefaultAttempts
+	}
+	return min(n, MaxAttempts)
+}
+
 // Number reads a whole number. A bad value counts as unset, with a warning that
 // does not repeat it: it may be a secret that was put in the wrong place.
 func Number(name string, log *slog.Logger) (n int64, set bool) {

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // name is the provider's slug.
@@ -90,7 +91,7 @@ func (c Config) load(t target) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
-				o.MaxAttempts = c.maxAttempts()
+				o.MaxAttempts = env.BoundAttempts(c.MaxAttempts)
 				o.Backoff = retry.BackoffDelayerFunc(backoff)
 			})
 		}),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -16,6 +15,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 )
 
 // link is what every client of a Provider has in common.
@@ -37,7 +39,7 @@ func newLink(t target, cfg Config) *link {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &link{
 		target:      t,
-		attempts:    cfg.maxAttempts(),
+		attempts:    env.BoundAttempts(cfg.MaxAttempts),
 		noDiscovery: cfg.DisableInstanceDiscovery || t.local,
 		http:        &client,
 	}
@@ -163,9 +165,6 @@ func (recorder) Do(req *policy.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// maxAnswer is far above any answer about one secret.
-const maxAnswer = 1 << 20
-
 // guard stands between the SDK and the vault.
 type guard struct {
 	base  http.RoundTripper
@@ -187,13 +186,8 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close()
 		return nil, errNotKeyVault
 	}
-	resp.Body = limited{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	resp.Body = httpanswer.Limit(resp.Body)
 	return resp, nil
-}
-
-type limited struct {
-	io.Reader
-	io.Closer
 }
 
 // authorization is where the SDK looks for the tenant.

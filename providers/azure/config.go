@@ -79,13 +79,6 @@ func ConfigFromEnv() (Config, error) {
 	return cfg, nil
 }
 
-func (c Config) maxAttempts() int {
-	if c.MaxAttempts <= 0 {
-		return env.DefaultAttempts
-	}
-	return min(c.MaxAttempts, env.MaxAttempts)
-}
-
 // String names the secret.
 func (c Config) String() string {
 	t, err := c.resolve()

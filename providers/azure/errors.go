@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
 )
 
@@ -52,7 +52,7 @@ func (p *Provider) explain(ctx context.Context, seen *record, err error) error {
 		return p.loginFailed(login)
 	case ok && answered.RawResponse != nil:
 		failure := p.refused(answered)
-		failure.Wait = retryAfter(answered.RawResponse.Header, time.Now())
+		failure.Wait = httpanswer.RetryAfter(answered.RawResponse.Header, time.Now())
 		return failure
 	case errors.Is(seen.last(), errNotKeyVault), strings.Contains(err.Error(), "WWW-Authenticate"): // the SDK has no error of its own for it
 		return p.failure(secretsauth.ErrDenied, p.target.address+" answered 401 Unauthorized, and not as Key Vault does", proxies, nil)
@@ -214,22 +214,4 @@ func (p *Provider) unreachable(err error) *secretsauth.Error {
 	}
 	return p.failure(secretsauth.ErrUnavailable, "cannot reach Key Vault at "+p.target.address,
 		"check the network: `curl "+p.target.address+"/healthstatus`", netcause.Of(err))
-}
-
-// maxRetryAfter keeps the arithmetic from overflowing.
-const maxRetryAfter = 365 * 24 * time.Hour
-
-// retryAfter reads the header: seconds or an HTTP date (RFC 9110, section 10.2.3).
-// Anything else, and the past, is zero.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 63); err == nil {
-		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second //nolint:gosec // capped
-	} else if errors.Is(err, strconv.ErrRange) {
-		return maxRetryAfter
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(now), 0), maxRetryAfter)
-	}
-	return 0
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
 )
 
@@ -134,7 +135,7 @@ func (s *source) answered(a *attempt, resp *http.Response, text string) {
 	status := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	switch {
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 || resp.StatusCode < 400:
-		a.kind, a.why, a.wait = secretsauth.ErrUnavailable, "the login answered "+status, retryAfter(resp.Header, time.Now())
+		a.kind, a.why, a.wait = secretsauth.ErrUnavailable, "the login answered "+status, httpanswer.RetryAfter(resp.Header, time.Now())
 		a.fix = "see https://status.entra.microsoft.com and AZURE_AUTHORITY_HOST"
 	case s.name == managedIdentity && env.Get("AZURE_CLIENT_ID") != "":
 		a.why = "the identity of AZURE_CLIENT_ID is not assigned to this machine (" + status + ")"

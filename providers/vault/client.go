@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 )
 
 // newClient returns a client of Vault's API for t without a token, and the bound
@@ -92,11 +93,8 @@ func pair() bool {
 	return err == nil
 }
 
-// maxAnswer is far above any answer about one secret.
-const maxAnswer = 1 << 20
-
 // guard stands below Vault's client. Redirects end here, before anyone can follow
-// them or quote their Location, and answers end at maxAnswer, for Vault's client
+// them or quote their Location, and answers end at 1 MiB, for Vault's client
 // reads them whole. It does not pass on CloseIdleConnections, which Vault's client
 // calls after every failure: the caller's transport may have other users.
 type guard struct{ base http.RoundTripper }
@@ -113,13 +111,8 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		to, _ := resp.Location() // nil if there is none
 		return nil, &redirect{status: resp.StatusCode, from: req.URL, to: to}
 	}
-	resp.Body = limited{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	resp.Body = httpanswer.Limit(resp.Body)
 	return resp, nil
-}
-
-type limited struct {
-	io.Reader
-	io.Closer
 }
 
 // redirect is an answer that would have sent the token elsewhere.

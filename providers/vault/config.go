@@ -110,13 +110,6 @@ func ConfigFromEnv() (Config, error) {
 	return cfg, nil
 }
 
-func (c Config) maxAttempts() int {
-	if c.MaxAttempts <= 0 {
-		return env.DefaultAttempts
-	}
-	return min(c.MaxAttempts, env.MaxAttempts)
-}
-
 // String names address, path and way to log in. The path is not checked yet, so
 // it is quoted, and an address that may hold userinfo is left out.
 func (c Config) String() string {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 )
 
 // login is a way to a Vault token.
@@ -137,5 +139,5 @@ func (s *session) logIn(ctx context.Context, m method) (*lease, error) {
 
 // seconds is n seconds, within what a Duration holds.
 func seconds(n int64) time.Duration {
-	return time.Duration(min(max(n, 0), int64(maxRetryAfter/time.Second))) * time.Second
+	return time.Duration(min(max(n, 0), int64(httpanswer.MaxWait/time.Second))) * time.Second
 }

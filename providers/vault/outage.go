@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
 )
 
@@ -33,7 +34,7 @@ func (s *session) failed(ctx context.Context, a answer, err error) error {
 		Kind:    secretsauth.ErrUnavailable,
 		Summary: fmt.Sprintf("Vault at %s answered %s", s.target.address, a.statusText()),
 		Fix:     "look at `vault status` and the server's log",
-		Wait:    retryAfter(a.header, time.Now()),
+		Wait:    httpanswer.RetryAfter(a.header, time.Now()),
 	}
 	switch {
 	case a.status == http.StatusTooManyRequests:

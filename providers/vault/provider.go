@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // name is the provider's slug.
@@ -60,7 +61,7 @@ func New(cfg Config) (*Provider, error) {
 		target:   t,
 		client:   client,
 		timeout:  timeout,
-		attempts: cfg.maxAttempts(),
+		attempts: env.BoundAttempts(cfg.MaxAttempts),
 		login:    how,
 		ttl:      cfg.TTL,
 		mode:     mode,

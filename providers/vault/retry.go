@@ -6,8 +6,9 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 )
 
 const (
@@ -26,7 +27,7 @@ func (s *session) do(ctx context.Context, r request) (answer, error) {
 			return a, nil
 		}
 		wait := pause/2 + rand.N(pause) //nolint:gosec // half to one and a half of it, no secret
-		if asked := retryAfter(a.header, time.Now()); asked > 0 {
+		if asked := httpanswer.RetryAfter(a.header, time.Now()); asked > 0 {
 			wait = min(asked, maxPause)
 		}
 		if s.retries <= 0 || err != nil && !worthRetrying(err) || !sleep(ctx, wait) {
@@ -70,22 +71,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// maxRetryAfter keeps the arithmetic from overflowing.
-const maxRetryAfter = 365 * 24 * time.Hour
-
-// retryAfter reads the header: seconds or an HTTP date (RFC 9110, section
-// 10.2.3). Anything else, and the past, is zero.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 63); err == nil {
-		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
-	} else if errors.Is(err, strconv.ErrRange) {
-		return maxRetryAfter
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(now), 0), maxRetryAfter)
-	}
-	return 0
 }
