@@ -5,8 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
@@ -21,8 +19,9 @@ type Config struct {
 	// (MLFLOW_AWS_SECRET_ID).
 	SecretName string
 
-	// SecretVersion is a version stage, such as AWSPREVIOUS, or a version id.
-	// Default: AWSCURRENT. MLFLOW_AWS_SECRET_VERSION.
+	// SecretVersion is a version stage, such as AWSPREVIOUS, or a version id: 32
+	// to 64 letters, digits and dashes, as in a UUID. Default: AWSCURRENT.
+	// MLFLOW_AWS_SECRET_VERSION.
 	SecretVersion string
 
 	// Region is where the secret lies; an ARN's own region wins. Default: the
@@ -30,7 +29,8 @@ type Config struct {
 	Region string
 
 	// Profile is a profile of the shared files. Default: AWS_PROFILE, or
-	// "default".
+	// "default". As in the SDK, AWS_PROFILE comes after the keys and the web
+	// identity of the environment, and another Profile before them.
 	Profile string
 
 	// Endpoint replaces AWS's own. Default: AWS_ENDPOINT_URL and what the SDK
@@ -58,8 +58,9 @@ type Config struct {
 	MaxAttempts int
 
 	// HTTPClient sends the requests to Secrets Manager and to assume RoleARN; it is
-	// copied, and the copy follows no redirect, and AWS_CA_BUNDLE does not apply to
-	// it. Default: the SDK's.
+	// copied, and the copy follows no redirect, and ends a request after 5 s where
+	// it has no Timeout. Default, and in place of a nil Transport: the SDK's, to
+	// which AWS_CA_BUNDLE applies.
 	HTTPClient *http.Client
 }
 
@@ -88,12 +89,6 @@ func ConfigFromEnv() (Config, error) {
 	t, err := cfg.resolve()
 	if err != nil {
 		return Config{}, err
-	}
-	// The SDK would take these as they stand, spaces included.
-	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"} {
-		if value := os.Getenv(name); value != strings.TrimSpace(value) {
-			return Config{}, badConfig(name+" has white space around its value", "export "+name+" again, without it")
-		}
 	}
 	if _, err := cfg.load(t); err != nil {
 		return Config{}, err

@@ -26,12 +26,21 @@
 // assumed with them. The region is that of the secret's ARN, or
 // [Config.Region] (AWS_REGION, AWS_DEFAULT_REGION), or the profile's.
 // AWS_ENDPOINT_URL, AWS_CA_BUNDLE, AWS_USE_FIPS_ENDPOINT and the like are
-// honoured as the SDK reads them.
+// honoured as the SDK reads them. The SDK takes its variables as they stand, spaces
+// included: padded keys, tokens and file names are refused.
+//
+// Fields of a [Config] in code go before the environment; keys and the web identity
+// of the environment go before AWS_PROFILE, as in the SDK.
 //
 // # When AWS fails
 //
 // Connection errors, throttling and 5xx are tried again, [Config.MaxAttempts] in
-// all, at pauses from about 100 ms that double up to 2 s, within the context.
-// When AWS does not accept the credentials they are fetched anew, once. What AWS
-// says is never quoted: errors are built of names, the region and AWS's codes.
+// all, at pauses from about 100 ms that double up to 2 s, or as long as AWS asks
+// for, up to 2 s, within the context; so are answers cut short, and requests without
+// an answer for 5 s. Getting credentials has as many attempts of its own.
+//
+// When AWS does not accept the credentials they are looked for anew, files
+// included, and the secret is read once more. When no source gives any, the next
+// read looks again. Redirects are not followed. What AWS says is never quoted:
+// errors are built of names, the region and AWS's codes.
 package aws

@@ -2,15 +2,14 @@ package aws
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
+	"regexp"
 	"strings"
-	"time"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
@@ -30,159 +29,162 @@ func (p *Provider) failure(kind error, summary, fix string, cause error) *secret
 
 // AWS's codes for credentials that are not, or no longer, accepted.
 var rejected = map[string]bool{
-	"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true,
+	"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true, "RequestTimeTooSkewed": true,
 	"InvalidClientTokenId": true, "UnrecognizedClientException": true, "InvalidSignatureException": true,
-	"SignatureDoesNotMatch": true, "IncompleteSignature": true, "MissingAuthenticationToken": true,
-	"MissingAuthenticationTokenException": true, "InvalidAccessKeyId": true, "AuthFailure": true, "NotAuthorized": true,
+	"SignatureDoesNotMatch": true, "IncompleteSignature": true, "IncompleteSignatureException": true,
+	"MissingAuthenticationToken": true, "MissingAuthenticationTokenException": true,
+	"InvalidAccessKeyId": true, "AuthFailure": true, "NotAuthorized": true,
 }
 
-var throttled = map[string]bool{
-	"ThrottlingException": true, "Throttling": true, "ThrottledException": true, "TooManyRequestsException": true,
-	"RequestLimitExceeded": true, "LimitExceededException": true, "RequestThrottled": true, "SlowDown": true,
-}
-
-// stale reports whether fetching the credentials anew may help.
-func stale(err error) bool {
-	api, ok := errors.AsType[smithy.APIError](err)
-	return ok && rejected[api.ErrorCode()] && !failedIn(err, "STS")
-}
-
-// failedIn reports whether the call that failed was one of a service's, such as
-// the AssumeRole on the way to a GetSecretValue.
-func failedIn(err error, service string) bool {
-	for err != nil {
-		if op, ok := err.(*smithy.OperationError); ok && op.ServiceID == service { //nolint:errorlint // every link of the chain is looked at
-			return true
-		}
-		err = errors.Unwrap(err)
+func codeOf(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode()
 	}
-	return false
+	return ""
+}
+
+// words are what AWS's codes are made of. Whatever else a server puts in their
+// place is not shown.
+var words = regexp.MustCompile(`^([A-Z]{1,4}[a-z]+){1,10}$`)
+
+// shown is " (CODE)", if there is one.
+func shown(err error) string {
+	if c := codeOf(err); words.MatchString(c) && len(c) <= 60 {
+		return " (" + c + ")"
+	}
+	return ""
 }
 
 // explain turns what the SDK says into an error that says what to do.
-func (p *Provider) explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return p.failure(secretsauth.ErrUnavailable, "no answer from AWS in region "+p.region+" in time",
-			"check the network and the region; a VPC endpoint for secretsmanager may be missing", ctx.Err())
-	}
-	status, wait := answered(err)
-	api, ok := errors.AsType[smithy.APIError](err)
+func (p *Provider) explain(ctx context.Context, err error) *secretsauth.Error {
+	_, credentials := errors.AsType[*sourceError](err)
 	var e *secretsauth.Error
 	switch {
-	case ok && failedIn(err, "STS"):
-		e = p.roleDenied(api)
-	case ok:
-		e = p.refused(api)
-	}
-	switch {
-	case e != nil:
-	case status == http.StatusTooManyRequests, ok && throttled[api.ErrorCode()]:
-		e = p.failure(secretsauth.ErrUnavailable, "AWS limits the rate of requests"+code(api), "raise MLFLOW_AWS_TTL_SEC, or ask AWS for a higher quota", nil)
-	case status >= 300 && status < 400:
-		e = p.failure(secretsauth.ErrUnavailable, fmt.Sprintf("AWS's address answered with a redirect (%d), which is not followed", status),
-			"check AWS_ENDPOINT_URL and proxies", nil)
-	case status >= 400 && status < 500:
-		e = p.failure(secretsauth.ErrConfig, fmt.Sprintf("Secrets Manager refuses the request (%d)%s", status, code(api)),
-			"check MLFLOW_AWS_SECRET_NAME, MLFLOW_AWS_SECRET_VERSION and AWS_ENDPOINT_URL", nil)
-	case status >= 500 || ok:
-		e = p.failure(secretsauth.ErrUnavailable, fmt.Sprintf("Secrets Manager in region %s is not well (%d)%s", p.region, status, code(api)),
-			"see https://health.aws.amazon.com", nil)
+	case ctx.Err() != nil && credentials:
+		e = p.failure(secretsauth.ErrUnavailable, "no AWS credentials in time",
+			"see where they come from with `aws configure list`; on a machine without a role, export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or set AWS_PROFILE", ctx.Err())
+	case ctx.Err() != nil:
+		e = p.failure(secretsauth.ErrUnavailable, "no answer from AWS in region "+p.region+" in time",
+			"check the network and the region; a VPC endpoint for secretsmanager may be missing", ctx.Err())
+	case credentials:
+		e = p.noCredentials(err)
 	default:
-		e = p.unreachable(err)
+		e = p.failed(err)
 	}
-	e.Wait = wait
+	_, e.Wait = answered(err)
 	return e
 }
 
-// refused is what Secrets Manager says no to, by its codes; nil if the reason may
-// pass.
+// failed is a request to Secrets Manager that failed.
+func (p *Provider) failed(err error) *secretsauth.Error {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		if e := p.refused(api); e != nil {
+			return e
+		}
+	}
+	status, _ := answered(err)
+	switch {
+	case throttled(err):
+		return p.failure(secretsauth.ErrUnavailable, "AWS limits the rate of requests"+shown(err), "raise MLFLOW_AWS_TTL_SEC, or ask AWS for a higher quota", nil)
+	case mayPass(err), status >= 500:
+		return p.failure(secretsauth.ErrUnavailable, fmt.Sprintf("Secrets Manager in region %s is not well (%d)%s", p.region, status, shown(err)),
+			"see https://health.aws.amazon.com", nil)
+	case status >= 300 && status < 400:
+		return p.failure(secretsauth.ErrUnavailable, fmt.Sprintf("AWS's address answered with a redirect (%d), which is not followed", status),
+			"check AWS_ENDPOINT_URL and proxies", nil)
+	case status >= 400:
+		return p.failure(secretsauth.ErrConfig, fmt.Sprintf("Secrets Manager refuses the request (%d)%s", status, shown(err)),
+			"check MLFLOW_AWS_SECRET_NAME, MLFLOW_AWS_SECRET_VERSION, AWS_ENDPOINT_URL and proxies", nil)
+	case unusable(err):
+		return p.noAnswer()
+	}
+	return p.unreachable(err)
+}
+
+// noAnswer is a success without what Secrets Manager says in one.
+func (p *Provider) noAnswer() *secretsauth.Error {
+	return p.failure(secretsauth.ErrUnavailable, "Secrets Manager in region "+p.region+" gave no usable answer", "check AWS_ENDPOINT_URL and proxies", nil)
+}
+
+// refused is what Secrets Manager says no to, by its codes; nil if it is not known,
+// or if the reason may pass.
 func (p *Provider) refused(api smithy.APIError) *secretsauth.Error {
 	says := func(text string) bool {
 		return strings.Contains(strings.ToLower(api.ErrorMessage()), strings.ToLower(text))
 	}
 	switch c := api.ErrorCode(); {
-	case c == "ResourceNotFoundException" && p.target.version != "" && (says("staging label") || says("VersionId") || says("version")):
-		return p.failure(secretsauth.ErrNotFound, fmt.Sprintf("secret not found at path: %s (version %s)", p.target.name, p.target.version),
-			fmt.Sprintf("see which there are: aws secretsmanager list-secret-version-ids --region %s --secret-id %s, or unset MLFLOW_AWS_SECRET_VERSION", p.region, p.target.name), nil)
 	case c == "ResourceNotFoundException":
-		return p.failure(secretsauth.ErrNotFound, "secret not found at path: "+p.target.name,
-			fmt.Sprintf("it is not in region %s: look with `aws secretsmanager list-secrets --region %s`, correct MLFLOW_AWS_SECRET_NAME or AWS_REGION", p.region, p.region), nil)
+		return p.notFound(says("secret value for") || says("VersionId") || says("staging label"))
 	case c == "InvalidRequestException" && (says("marked for deletion") || says("scheduled for deletion") || says("deleted")):
 		return p.failure(secretsauth.ErrNotFound, fmt.Sprintf("secret %s is scheduled for deletion", p.target.name),
-			fmt.Sprintf("aws secretsmanager restore-secret --region %s --secret-id %s", p.region, p.target.name), nil)
-	case c == "DecryptionFailure", c == "AccessDeniedException" && says("KMS"):
-		return p.failure(secretsauth.ErrDenied, "the secret's KMS key may not be used: "+c,
+			p.cli("restore-secret"), nil)
+	case c == "DecryptionFailure", isDenied(c) && (says("Access to KMS") || says("kms:Decrypt")):
+		return p.failure(secretsauth.ErrDenied, "the secret's KMS key may not be used ("+c+")",
 			"grant kms:Decrypt on the key that encrypts "+p.target.name+", in the caller's policy and in the key's, and see that the key is enabled", nil)
-	case c == "AccessDeniedException", c == "AccessDenied":
-		return p.failure(secretsauth.ErrDenied, "AWS authentication failed: "+c,
-			"grant secretsmanager:GetSecretValue on "+p.resource()+"; who is asking: `aws sts get-caller-identity`", nil)
+	case isDenied(c):
+		return p.failure(secretsauth.ErrDenied, authFailed+c,
+			"grant secretsmanager:GetSecretValue on "+p.target.resource(p.region)+", in the caller's policy, the secret's or the VPC endpoint's; who is asking: `aws sts get-caller-identity`", nil)
 	case strings.HasPrefix(c, "ExpiredToken"), c == "RequestExpired":
-		return p.failure(secretsauth.ErrDenied, "AWS authentication failed: the credentials have expired ("+c+")",
-			"renew them: `aws sso login`, or export new AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN", nil)
+		return p.failure(secretsauth.ErrDenied, authFailed+"the credentials have expired ("+c+")", renewFix, nil)
 	case rejected[c] && says("valid region"):
 		return p.failure(secretsauth.ErrConfig, "the request was signed for another region than the endpoint's", "let AWS_REGION and AWS_ENDPOINT_URL agree", nil)
 	case rejected[c]:
-		return p.failure(secretsauth.ErrDenied, "AWS authentication failed: the credentials are not accepted ("+c+")",
-			"check them with `aws sts get-caller-identity`, and the machine's clock", nil)
+		return p.failure(secretsauth.ErrDenied, authFailed+"the credentials are not accepted ("+c+")",
+			"check them with `aws sts get-caller-identity`, the machine's clock, and that the account has region "+p.region+" enabled", nil)
 	}
 	return nil
 }
 
-// roleDenied is a failure of AssumeRole; nil if the reason may pass.
-func (p *Provider) roleDenied(api smithy.APIError) *secretsauth.Error {
-	switch c := api.ErrorCode(); {
-	case throttled[c]:
-		return nil
-	case strings.HasPrefix(c, "ExpiredToken"):
-		return p.failure(secretsauth.ErrDenied, "AWS authentication failed: the credentials to assume a role with have expired ("+c+")",
-			"renew them: `aws sso login`, or export new ones", nil)
-	case c == "AccessDenied", c == "AccessDeniedException", rejected[c], c == "InvalidIdentityToken", c == "ValidationError":
-		role := p.role
-		if role == "" {
-			role = "the role of AWS_ROLE_ARN or the profile"
-		}
-		return p.failure(secretsauth.ErrDenied, "AWS authentication failed: "+role+" cannot be assumed ("+c+")",
-			"grant sts:AssumeRole on it to the caller, and let its trust policy name the caller (and AWS_EXTERNAL_ID): `aws sts get-caller-identity`", nil)
+func isDenied(code string) bool { return code == "AccessDeniedException" || code == "AccessDenied" }
+
+// notFound tells a secret that is not there from a version that is not.
+func (p *Provider) notFound(version bool) *secretsauth.Error {
+	summary := "secret not found at path: " + p.target.name
+	switch {
+	case version && p.target.version != "":
+		return p.failure(secretsauth.ErrNotFound, fmt.Sprintf("%s (version %s)", summary, p.target.version),
+			"see which there are: "+p.cli("list-secret-version-ids")+", or unset MLFLOW_AWS_SECRET_VERSION", nil)
+	case version:
+		return p.failure(secretsauth.ErrNotFound, summary+" (it is there, and has no value yet)", p.putFix("store one"), nil)
 	}
-	return nil
+	look := fmt.Sprintf("it is not in region %s: look with `aws secretsmanager list-secrets --region %s`, ", p.region, p.region)
+	if p.target.isARN() {
+		look += "correct MLFLOW_AWS_SECRET_NAME, whose ARN decides the region"
+	} else {
+		look += "correct MLFLOW_AWS_SECRET_NAME or AWS_REGION"
+	}
+	if p.target.version != "" {
+		look += "; if it is there, it has no version " + p.target.version
+	}
+	return p.failure(secretsauth.ErrNotFound, summary, look, nil)
 }
 
-// resource is what a policy must name.
-func (p *Provider) resource() string {
-	if strings.HasPrefix(p.target.name, "arn:") {
-		return p.target.name
-	}
-	return fmt.Sprintf("arn:aws:secretsmanager:%s:ACCOUNT:secret:%s-*", p.region, p.target.name)
-}
-
-// unreachable is a request without an answer, or one that could not be signed.
+// unreachable is a request without an answer.
 func (p *Provider) unreachable(err error) *secretsauth.Error {
 	_, dns := errors.AsType[*net.DNSError](err)
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
-	case strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "get identity"):
-		return p.failure(secretsauth.ErrUnavailable, "no source of AWS credentials has given any",
-			"export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, set AWS_PROFILE, run `aws sso login`, or give the machine or pod a role", netcause.Of(err))
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return p.failure(secretsauth.ErrConfig, "AWS_ENDPOINT_URL begins with https://, but the server speaks plain http", "export it with http://", nil)
+	case certificate:
+		return p.failure(secretsauth.ErrUnavailable, "the certificate of Secrets Manager's address is not trusted",
+			"set AWS_CA_BUNDLE to the certificate of its authority, or the proxy's", netcause.Of(err))
 	case dns:
 		return p.failure(secretsauth.ErrUnavailable, "the address of Secrets Manager in region "+p.region+" does not resolve",
 			"check AWS_REGION and DNS: `nslookup secretsmanager."+p.region+".amazonaws.com`", netcause.Of(err))
+	case strings.Contains(err.Error(), "endpoint rule error"): // the SDK has no type for it
+		return p.failure(secretsauth.ErrConfig, "the SDK finds no endpoint for Secrets Manager in region "+p.region+" with these settings",
+			"check AWS_REGION; AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT do not go with AWS_ENDPOINT_URL", nil)
 	}
 	return p.failure(secretsauth.ErrUnavailable, "cannot reach Secrets Manager in region "+p.region,
 		"check the network, AWS_ENDPOINT_URL and AWS_REGION; in a private subnet a VPC endpoint for secretsmanager is needed", netcause.Of(err))
 }
 
-// answered is the status of AWS's answer and how long it asks to wait.
-func answered(err error) (status int, wait time.Duration) {
-	resp, ok := errors.AsType[*awshttp.ResponseError](err)
-	if !ok || resp.ResponseError == nil || resp.Response == nil {
-		return 0, 0
-	}
-	seconds, _ := strconv.ParseUint(resp.Response.Header.Get("Retry-After"), 10, 31)
-	return resp.HTTPStatusCode(), time.Duration(seconds) * time.Second
+// cli is a command of AWS's for the secret.
+func (p *Provider) cli(command string) string {
+	return fmt.Sprintf("aws secretsmanager %s --region %s --secret-id %s", command, p.region, p.target.name)
 }
 
-func code(api smithy.APIError) string {
-	if api == nil || api.ErrorCode() == "" {
-		return ""
-	}
-	return fmt.Sprintf(": %.60q", api.ErrorCode())
+func (p *Provider) putFix(what string) string {
+	return what + ": " + p.cli("put-secret-value") + ` --secret-string '{"token":"…"}'`
 }

@@ -5,21 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/smithy-go/logging"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
-	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // name is the provider's slug.
@@ -28,13 +21,15 @@ const name = "aws-secrets-manager"
 // Provider reads one secret from Secrets Manager. It is safe for concurrent use.
 // It prints as its key.
 type Provider struct {
-	target  target
-	region  string
-	role    string // to assume, or ""
-	client  *secretsmanager.Client
-	expired interface{ Invalidate() } // the credentials, to be fetched anew
-	ttl     time.Duration
-	mode    secretsauth.AuthMode
+	target target
+	region string
+	role   string // to assume, or ""
+	ttl    time.Duration
+	mode   secretsauth.AuthMode
+
+	client   atomic.Pointer[secretsmanager.Client] // nil: none had credentials
+	renewing sync.Mutex
+	connect  func() (*secretsmanager.Client, error) // with credentials looked for anew
 }
 
 var _ secretsauth.Provider = (*Provider)(nil)
@@ -57,83 +52,18 @@ func New(cfg Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	endpoint := strings.TrimSpace(cfg.Endpoint)
-	p := &Provider{target: t, region: sdk.Region, role: strings.TrimSpace(cfg.RoleARN), ttl: cfg.TTL, mode: mode}
-	if p.role != "" {
-		client := sts.NewFromConfig(sdk, func(o *sts.Options) { o.BaseEndpoint = orElse(endpoint, o.BaseEndpoint) })
-		sdk.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, p.role, func(o *stscreds.AssumeRoleOptions) {
-			o.RoleSessionName = "mlflow-secrets-auth"
-			if session := strings.TrimSpace(cfg.RoleSessionName); session != "" {
-				o.RoleSessionName = session
-			}
-			if id := strings.TrimSpace(cfg.ExternalID); id != "" {
-				o.ExternalID = &id
-			}
-		}), func(o *aws.CredentialsCacheOptions) {
-			// Credentials must not expire on their way to AWS.
-			o.ExpiryWindow, o.ExpiryWindowJitterFrac = time.Minute, 0.5
-		})
-	}
-	p.expired, _ = sdk.Credentials.(interface{ Invalidate() })
-	p.client = secretsmanager.NewFromConfig(sdk, func(o *secretsmanager.Options) { o.BaseEndpoint = orElse(endpoint, o.BaseEndpoint) })
-	return p, nil
-}
-
-func orElse(text string, other *string) *string {
-	if text == "" {
-		return other
-	}
-	return &text
-}
-
-// load brings together what the SDK needs. Its own errors quote files.
-func (c Config) load(t target) (aws.Config, error) {
-	options := []func(*config.LoadOptions) error{
-		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) {
-				o.MaxAttempts = env.BoundAttempts(c.MaxAttempts)
-				o.Backoff = retry.BackoffDelayerFunc(backoff)
-			})
-		}),
-		config.WithLogger(logging.Nop{}),
-		config.WithClientLogMode(0), // it can log bodies (S133)
-	}
-	if t.region != "" {
-		options = append(options, config.WithRegion(t.region))
-	}
-	if profile := strings.TrimSpace(c.Profile); profile != "" {
-		options = append(options, config.WithSharedConfigProfile(profile))
-	}
-	sdk, err := config.LoadDefaultConfig(context.Background(), options...)
-	if err != nil {
-		if missing, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
-			return aws.Config{}, badConfig(fmt.Sprintf("there is no profile %q in the shared AWS files", missing.Profile),
-				"see those there are with `aws configure list-profiles` and correct AWS_PROFILE")
+	t.region = sdk.Region // for good, whatever the profile says later
+	via := cfg.httpClient(sdk)
+	p := &Provider{target: t, region: t.region, role: strings.TrimSpace(cfg.RoleARN), ttl: cfg.TTL, mode: mode}
+	p.connect = func() (*secretsmanager.Client, error) {
+		sdk, err := cfg.load(t)
+		if err != nil {
+			return nil, err
 		}
-		return aws.Config{}, badConfig("the AWS SDK refuses its environment or shared files",
-			"check ~/.aws/config, ~/.aws/credentials, AWS_CA_BUNDLE and the other AWS_ variables with `aws configure list`")
+		return cfg.connect(sdk, via), nil
 	}
-	if sdk.Region == "" {
-		return aws.Config{}, badConfig("AWS_REGION is not set, and neither the secret's name nor the profile has a region", "export AWS_REGION=eu-central-1")
-	}
-	if c.HTTPClient != nil {
-		// Not before: the SDK refuses a client of ours where AWS_CA_BUNDLE is set.
-		client := *c.HTTPClient
-		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		sdk.HTTPClient = &client
-	}
-	return sdk, nil
-}
-
-const (
-	firstPause = 100 * time.Millisecond
-	maxPause   = 2 * time.Second
-)
-
-// backoff is half to one and a half of a pause that doubles.
-func backoff(attempt int, _ error) (time.Duration, error) {
-	pause := min(firstPause<<min(max(attempt-1, 0), 10), maxPause)
-	return pause/2 + rand.N(pause), nil
+	p.client.Store(cfg.connect(sdk, via))
+	return p, nil
 }
 
 // Name returns "aws-secrets-manager".
@@ -151,13 +81,23 @@ func (p *Provider) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.Key(
 
 // Fetch reads the secret. Every error is a [*secretsauth.Error].
 func (p *Provider) Fetch(ctx context.Context) (secretsauth.Secret, error) {
-	out, err := p.get(ctx)
-	if err != nil && stale(err) && p.expired != nil {
-		// Credentials can be revoked before the time they were given.
-		p.expired.Invalidate()
-		out, err = p.get(ctx)
+	client, err := p.current()
+	if err != nil {
+		return secretsauth.Secret{}, err
+	}
+	out, err := p.get(ctx, client)
+	if err != nil && rejected[codeOf(err)] && ctx.Err() == nil {
+		// Credentials can be revoked before the time they were given, and files be
+		// renewed by other programs.
+		if fresh, failed := p.renew(client); failed == nil {
+			client = fresh
+			out, err = p.get(ctx, client)
+		}
 	}
 	if err != nil {
+		if _, none := errors.AsType[*sourceError](err); none {
+			p.client.CompareAndSwap(client, nil) // look again at the next read
+		}
 		return secretsauth.Secret{}, p.explain(ctx, err)
 	}
 	var raw []byte
@@ -166,17 +106,45 @@ func (p *Provider) Fetch(ctx context.Context) (secretsauth.Secret, error) {
 		raw = []byte(*out.SecretString)
 	case out.SecretBinary != nil:
 		raw = out.SecretBinary // decoded by the SDK
+	case out.ARN == nil && out.Name == nil:
+		return secretsauth.Secret{}, p.noAnswer()
 	default:
-		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, "the secret has no value", p.putFix(), nil)
+		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, "the secret has no value", p.putFix("store it again"), nil)
 	}
 	secret, err := secretsauth.ParseSecret(raw)
-	if cause, ok := errors.AsType[*secretsauth.Error](err); ok {
-		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, cause.Summary, p.putFix(), nil)
+	if err != nil {
+		summary := secretsauth.ErrInvalidSecret.Error()
+		if cause, ok := errors.AsType[*secretsauth.Error](err); ok {
+			summary = cause.Summary
+		}
+		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, summary, p.putFix("store it again"), nil)
 	}
 	return secret.WithTTL(p.ttl).WithMode(p.mode), nil
 }
 
-func (p *Provider) get(ctx context.Context) (*secretsmanager.GetSecretValueOutput, error) {
+func (p *Provider) current() (*secretsmanager.Client, error) {
+	if client := p.client.Load(); client != nil {
+		return client, nil
+	}
+	return p.renew(nil)
+}
+
+// renew looks for credentials anew, once for all whose client was used.
+func (p *Provider) renew(used *secretsmanager.Client) (*secretsmanager.Client, error) {
+	p.renewing.Lock()
+	defer p.renewing.Unlock()
+	if client := p.client.Load(); client != used && client != nil {
+		return client, nil
+	}
+	fresh, err := p.connect()
+	if err != nil {
+		return nil, err
+	}
+	p.client.Store(fresh)
+	return fresh, nil
+}
+
+func (p *Provider) get(ctx context.Context, client *secretsmanager.Client) (*secretsmanager.GetSecretValueOutput, error) {
 	in := &secretsmanager.GetSecretValueInput{SecretId: &p.target.name}
 	switch {
 	case p.target.byID:
@@ -184,9 +152,5 @@ func (p *Provider) get(ctx context.Context) (*secretsmanager.GetSecretValueOutpu
 	case p.target.version != "":
 		in.VersionStage = &p.target.version
 	}
-	return p.client.GetSecretValue(ctx, in)
-}
-
-func (p *Provider) putFix() string {
-	return fmt.Sprintf(`store it again: aws secretsmanager put-secret-value --region %s --secret-id %s --secret-string '{"token":"…"}'`, p.region, p.target.name)
+	return client.GetSecretValue(ctx, in)
 }

@@ -45,6 +45,8 @@ type standin struct {
 	roles  []url.Values // AssumeRole requests
 	asked  []map[string]string
 	tokens []string // session tokens of the reads
+	reject string   // an access key that is not, or no longer, accepted
+	hangs  int      // how many AssumeRole requests get no answer
 }
 
 type failure struct {
@@ -74,6 +76,13 @@ func (s *standin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if req.Header.Get("X-Amz-Target") == "" {
+		if s.hangs > 0 {
+			s.hangs--
+			s.mu.Unlock()
+			<-req.Context().Done()
+			s.mu.Lock()
+			return
+		}
 		s.assumeRole(w, string(body))
 		return
 	}
@@ -85,7 +94,11 @@ func (s *standin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	s.asked = append(s.asked, in)
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	if f := s.take(&s.fail); f != nil {
+	f := s.take(&s.fail)
+	if s.reject != "" && strings.Contains(req.Header.Get("Authorization"), "Credential="+s.reject+"/") {
+		f = &failure{status: http.StatusBadRequest, code: "UnrecognizedClientException", text: "The security token included in the request is invalid."}
+	}
+	if f != nil {
 		f.header(w)
 		_ = json.NewEncoder(w).Encode(map[string]string{"__type": f.code, "Message": f.text})
 		return
@@ -118,8 +131,9 @@ func (f *failure) header(w http.ResponseWriter) {
 
 func (s *standin) assumeRole(w http.ResponseWriter, body string) {
 	form, err := url.ParseQuery(body)
-	if err != nil || form.Get("Action") != "AssumeRole" {
-		s.t.Errorf("an unexpected request: %q", form.Get("Action"))
+	action := form.Get("Action")
+	if err != nil || action != "AssumeRole" && action != "AssumeRoleWithWebIdentity" {
+		s.t.Errorf("an unexpected request: %q", action)
 	}
 	s.roles = append(s.roles, form)
 	w.Header().Set("Content-Type", "text/xml")
@@ -128,9 +142,9 @@ func (s *standin) assumeRole(w http.ResponseWriter, body string) {
 		_, _ = fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`, f.code, f.text)
 		return
 	}
-	_, _ = fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
-<AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>role-key</SecretAccessKey><SessionToken>session-%d</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>
-</Credentials></AssumeRoleResult></AssumeRoleResponse>`, len(s.roles))
+	_, _ = fmt.Fprintf(w, `<%[1]sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%[1]sResult><Credentials>
+<AccessKeyId>ASIAROLE%[2]d</AccessKeyId><SecretAccessKey>role-key</SecretAccessKey><SessionToken>session-%[2]d</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>
+</Credentials></%[1]sResult></%[1]sResponse>`, action, len(s.roles))
 }
 
 func (s *standin) set(change func(*standin)) {

@@ -2,7 +2,6 @@ package aws
 
 import (
 	"fmt"
-	"net/url"
 	"regexp"
 	"strings"
 )
@@ -15,14 +14,19 @@ type target struct {
 	byID    bool
 }
 
-// versionID is what Secrets Manager makes: a UUID. Anything else is a stage.
-var versionID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+// versionID is what a version's id looks like: a UUID where Secrets Manager makes
+// it, 32 to 64 characters where the writer does. Anything else is a stage.
+var versionID = regexp.MustCompile(`^[0-9A-Za-z-]{32,64}$`)
 
 var (
-	secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
-	regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z0-9]+)+$`)
-	stageName  = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,256}$`)
-	roleARN    = regexp.MustCompile(`^arn:[a-z0-9-]+:iam::[0-9]+:role/[!-~]+$`)
+	secretName  = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
+	regionName  = regexp.MustCompile(`^[a-z]{2,}(-[a-z0-9]+)+$`)
+	stageName   = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,256}$`)
+	accountID   = regexp.MustCompile(`^[0-9]{12}$`)
+	partitionID = regexp.MustCompile(`^aws[a-z-]*$`)
+	roleARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]+$`)
+	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+	externalID  = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`)
 )
 
 func (c Config) resolve() (target, error) {
@@ -33,7 +37,8 @@ func (c Config) resolve() (target, error) {
 		return target{}, badConfig("MLFLOW_AWS_SECRET_NAME (Config.SecretName) is not set", example)
 	case strings.HasPrefix(t.name, "arn:"):
 		part := strings.SplitN(t.name, ":", 7) // arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME
-		if len(part) != 7 || part[2] != "secretsmanager" || part[5] != "secret" || !secretName.MatchString(part[6]) {
+		if len(part) != 7 || !partitionID.MatchString(part[1]) || part[2] != "secretsmanager" || !regionName.MatchString(part[3]) ||
+			!accountID.MatchString(part[4]) || part[5] != "secret" || !secretName.MatchString(part[6]) {
 			return target{}, badConfig("MLFLOW_AWS_SECRET_NAME (Config.SecretName) is an ARN, but not of a secret",
 				"it looks like arn:aws:secretsmanager:eu-central-1:123456789012:secret:mlflow/auth-AbCdEf")
 		}
@@ -42,20 +47,25 @@ func (c Config) resolve() (target, error) {
 		return target{}, badConfig("MLFLOW_AWS_SECRET_NAME (Config.SecretName) has characters that no secret's name has", example)
 	}
 	if t.region != "" && !regionName.MatchString(t.region) {
-		return target{}, badConfig("AWS_REGION (Config.Region, or the ARN's) is not a region", "export AWS_REGION=eu-central-1")
+		return target{}, badConfig("AWS_REGION (Config.Region) is not a region", "export AWS_REGION=eu-central-1")
 	}
 	if t.byID = versionID.MatchString(t.version); !t.byID && t.version != "" && !stageName.MatchString(t.version) {
 		return target{}, badConfig("MLFLOW_AWS_SECRET_VERSION (Config.SecretVersion) is neither a stage nor a version id",
 			"use AWSCURRENT, AWSPREVIOUS, another stage or a version id, or unset it")
 	}
-	if role := strings.TrimSpace(c.RoleARN); role != "" && !roleARN.MatchString(role) {
-		return target{}, badConfig("AWS_ROLE_ARN (Config.RoleARN) is not a role's ARN", "it looks like arn:aws:iam::123456789012:role/mlflow-reader")
-	}
-	if endpoint := strings.TrimSpace(c.Endpoint); endpoint != "" {
-		u, err := url.Parse(endpoint)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-			return target{}, badConfig("Config.Endpoint is not an http or https URL without userinfo", "leave it empty for AWS's own")
+	if role := strings.TrimSpace(c.RoleARN); role != "" {
+		name, id := strings.TrimSpace(c.RoleSessionName), strings.TrimSpace(c.ExternalID)
+		switch {
+		case !roleARN.MatchString(role):
+			return target{}, badConfig("AWS_ROLE_ARN (Config.RoleARN) is not a role's ARN", "it looks like arn:aws:iam::123456789012:role/mlflow-reader")
+		case name != "" && !sessionName.MatchString(name):
+			return target{}, badConfig("AWS_ROLE_SESSION_NAME (Config.RoleSessionName) is not a session's name", "use 2 to 64 letters, digits and +=,.@_-, or unset it")
+		case id != "" && (len(id) > 1224 || !externalID.MatchString(id)):
+			return target{}, badConfig("AWS_EXTERNAL_ID (Config.ExternalID) is not an external id", "copy it from the trust policy of the role, or unset it")
 		}
+	}
+	if endpoint := strings.TrimSpace(c.Endpoint); endpoint != "" && !isEndpoint(endpoint) {
+		return target{}, badConfig("Config.Endpoint is not an http or https URL without userinfo", "leave it empty for AWS's own")
 	}
 	return t, nil
 }
@@ -67,4 +77,21 @@ func (t target) key(region string) string {
 		key += "?version=" + t.version
 	}
 	return key
+}
+
+func (t target) isARN() bool { return strings.HasPrefix(t.name, "arn:") }
+
+// resource is what a policy must name.
+func (t target) resource(region string) string {
+	if t.isARN() {
+		return t.name
+	}
+	partition := "aws"
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		partition = "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		partition = "aws-us-gov"
+	}
+	return fmt.Sprintf("arn:%s:secretsmanager:%s:ACCOUNT:secret:%s-*", partition, region, t.name)
 }

@@ -1,0 +1,238 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
+)
+
+// requestTimeout bounds one request, inside the context. Requests for credentials
+// need a bound of their own: they are shared, and so outlive the context of the
+// Fetch that began them.
+const requestTimeout = 5 * time.Second
+
+// load brings together what the SDK needs, and sends nothing. The SDK's own errors
+// quote files.
+func (c Config) load(t target) (aws.Config, error) {
+	if err := checkVariables(); err != nil {
+		return aws.Config{}, err
+	}
+	options := []func(*config.LoadOptions) error{
+		config.WithRetryer(func() aws.Retryer { return newRetryer(env.BoundAttempts(c.MaxAttempts)) }),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(requestTimeout)),
+		config.WithDefaultsMode(aws.DefaultsModeLegacy), // "auto" asks the network
+		config.WithLogger(logging.Nop{}),
+		config.WithClientLogMode(0), // it can log bodies (S133)
+		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) {
+			if o.Client != nil {
+				o.Client = roleAt{o.Client, c.atEndpoint}
+			}
+		}),
+		config.WithWebIdentityRoleCredentialOptions(func(o *stscreds.WebIdentityRoleOptions) {
+			if o.Client != nil {
+				o.Client = webIdentityAt{o.Client, c.atEndpoint}
+			}
+		}),
+	}
+	if t.region != "" {
+		options = append(options, config.WithRegion(t.region))
+	}
+	if profile := c.profile(); profile != "" {
+		options = append(options, config.WithSharedConfigProfile(profile))
+	}
+	sdk, err := config.LoadDefaultConfig(context.Background(), options...)
+	if err != nil {
+		return aws.Config{}, refusedConfig(err)
+	}
+	if sdk.Region = strings.TrimSpace(sdk.Region); sdk.Region == "" {
+		// A blank AWS_REGION counts as unset, other than for the SDK.
+		for _, source := range sdk.ConfigSources {
+			if shared, ok := source.(config.SharedConfig); ok {
+				sdk.Region = shared.Region
+			}
+		}
+	}
+	switch {
+	case sdk.Region == "":
+		return aws.Config{}, badConfig("AWS_REGION is not set, and neither the secret's name nor the profile has a region", "export AWS_REGION=eu-central-1")
+	case !regionName.MatchString(sdk.Region):
+		return aws.Config{}, badConfig("the profile's region is not a region", "run `aws configure set region eu-central-1`, or export AWS_REGION")
+	}
+	return sdk, nil
+}
+
+func refusedConfig(err error) error {
+	if missing, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
+		if raw := os.Getenv("AWS_PROFILE"); raw != strings.TrimSpace(raw) {
+			return padded("AWS_PROFILE")
+		}
+		return badConfig(fmt.Sprintf("there is no profile %q in the shared AWS files", missing.Profile),
+			"see those there are with `aws configure list-profiles` and correct AWS_PROFILE")
+	}
+	if _, ok := errors.AsType[config.AssumeRoleTokenProviderNotSetError](err); ok {
+		return badConfig("the profile's role asks for an MFA code, and there is nobody to ask",
+			"use a profile without mfa_serial, such as one of `aws configure sso`")
+	}
+	if os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE") != "" && os.Getenv("AWS_ROLE_ARN") == "" {
+		return badConfig("AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not", "export AWS_ROLE_ARN, the role that the token is for")
+	}
+	return badConfig("the AWS SDK refuses its environment or shared files",
+		"check ~/.aws/config, ~/.aws/credentials, AWS_CA_BUNDLE and the other AWS_ variables with `aws configure list`")
+}
+
+// profile is what the SDK must be told. A profile that it is told goes before the
+// keys and the web identity of the environment, while AWS_PROFILE, which it reads
+// itself, comes after them; it is told the trimmed one where neither is there.
+func (c Config) profile() string {
+	raw := os.Getenv("AWS_PROFILE")
+	set := strings.TrimSpace(raw)
+	profile := strings.TrimSpace(c.Profile)
+	switch {
+	case profile != "" && profile != set:
+		return profile
+	case raw == set, os.Getenv("AWS_ACCESS_KEY_ID") != "", os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE") != "":
+		return ""
+	case set == "":
+		return "default"
+	}
+	return set
+}
+
+// checkVariables refuses values that the SDK would take as they stand, spaces
+// included, and endpoints that are none. It does not quote them.
+func checkVariables() error {
+	names := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE"}
+	if os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE") != "" {
+		names = append(names, "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME")
+	}
+	for _, name := range names {
+		if value := os.Getenv(name); value != strings.TrimSpace(value) {
+			return padded(name)
+		}
+	}
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_STS"} {
+		if value := env.Get(name); value != "" && !isEndpoint(value) {
+			return badConfig(name+" is not an http or https URL without userinfo", "unset it for AWS's own endpoint")
+		}
+	}
+	return nil
+}
+
+func padded(name string) error {
+	return badConfig(name+" has white space around its value", "export "+name+" again, without it, or unset it")
+}
+
+func isEndpoint(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil
+}
+
+// endpoint is Config.Endpoint, or what the SDK knows, trimmed; nil for AWS's own.
+func (c Config) endpoint(known *string) *string {
+	text := strings.TrimSpace(c.Endpoint)
+	if text == "" && known != nil {
+		text = strings.TrimSpace(*known)
+	}
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// atEndpoint is for the SDK's own calls of STS, by web identity and for the roles
+// of profiles, which do not hear of AWS_ENDPOINT_URL.
+func (c Config) atEndpoint(o *sts.Options) {
+	if general := env.Get("AWS_ENDPOINT_URL"); o.BaseEndpoint == nil && !strings.EqualFold(env.Get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), "true") {
+		o.BaseEndpoint = &general
+	}
+	o.BaseEndpoint = c.endpoint(o.BaseEndpoint)
+}
+
+type roleAt struct {
+	stscreds.AssumeRoleAPIClient
+	at func(*sts.Options)
+}
+
+func (r roleAt) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, more ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
+	return r.AssumeRoleAPIClient.AssumeRole(ctx, in, append(more, r.at)...)
+}
+
+type webIdentityAt struct {
+	stscreds.AssumeRoleWithWebIdentityAPIClient
+	at func(*sts.Options)
+}
+
+func (w webIdentityAt) AssumeRoleWithWebIdentity(ctx context.Context, in *sts.AssumeRoleWithWebIdentityInput, more ...func(*sts.Options)) (*sts.AssumeRoleWithWebIdentityOutput, error) {
+	return w.AssumeRoleWithWebIdentityAPIClient.AssumeRoleWithWebIdentity(ctx, in, append(more, w.at)...)
+}
+
+// connect makes a client with credentials that have been asked for by no one yet.
+func (c Config) connect(sdk aws.Config, via *http.Client) *secretsmanager.Client {
+	sdk.HTTPClient = via
+	sdk.Credentials = source{sdk.Credentials}
+	if role := strings.TrimSpace(c.RoleARN); role != "" {
+		client := sts.NewFromConfig(sdk, func(o *sts.Options) { o.BaseEndpoint = c.endpoint(o.BaseEndpoint) })
+		sdk.Credentials = source{aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, role, func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = "mlflow-secrets-auth"
+			if session := strings.TrimSpace(c.RoleSessionName); session != "" {
+				o.RoleSessionName = session
+			}
+			if id := strings.TrimSpace(c.ExternalID); id != "" {
+				o.ExternalID = &id
+			}
+		}), func(o *aws.CredentialsCacheOptions) {
+			// Credentials must not expire on their way to AWS.
+			o.ExpiryWindow, o.ExpiryWindowJitterFrac = time.Minute, 0.5
+		})}
+	}
+	return secretsmanager.NewFromConfig(sdk, func(o *secretsmanager.Options) { o.BaseEndpoint = c.endpoint(o.BaseEndpoint) })
+}
+
+// httpClient is a copy of the caller's client, or the SDK's, that follows no
+// redirect and reads no endless answer.
+func (c Config) httpClient(sdk aws.Config) *http.Client {
+	var client http.Client
+	if c.HTTPClient != nil {
+		client = *c.HTTPClient
+	}
+	if client.Transport == nil {
+		client.Transport = http.DefaultTransport
+		if own, ok := sdk.HTTPClient.(*awshttp.BuildableClient); ok {
+			client.Transport = own.GetTransport()
+		}
+	}
+	if client.Timeout == 0 {
+		client.Timeout = requestTimeout
+	}
+	client.Transport = guard{client.Transport}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &client
+}
+
+// guard keeps answers short.
+type guard struct{ base http.RoundTripper }
+
+func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := g.base.RoundTrip(req)
+	if err == nil && resp != nil && resp.Body != nil {
+		resp.Body = httpanswer.Limit(resp.Body)
+	}
+	return resp, err
+}

@@ -1,0 +1,102 @@
+package aws
+
+import (
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
+)
+
+const (
+	firstPause = 100 * time.Millisecond
+	// maxPause also caps Retry-After: a longer one is for the cache to obey, not
+	// for a request that waits (S121).
+	maxPause = 2 * time.Second
+)
+
+// newRetryer tries a request attempts times in all. The SDK's own quota is off:
+// after some failed reads it would silently end the retries, and the cache paces
+// reads anyway.
+func newRetryer(attempts int) aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = attempts
+		o.Backoff = retry.BackoffDelayerFunc(backoff)
+		o.RateLimiter = ratelimit.None
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(worthRetrying)}, o.Retryables...)
+	})
+}
+
+// backoff is half to one and a half of a pause that doubles, or what AWS asks for.
+func backoff(attempt int, err error) (time.Duration, error) {
+	if _, asked := answered(err); asked > 0 {
+		return min(asked, maxPause), nil
+	}
+	pause := min(firstPause<<min(max(attempt-1, 0), 10), maxPause)
+	return pause/2 + rand.N(pause), nil
+}
+
+// worthRetrying comes before the SDK's own rules, which decide where it does not.
+func worthRetrying(err error) aws.Ternary {
+	if _, ok := errors.AsType[*sourceError](err); ok {
+		return aws.FalseTernary // tried often enough where it happened
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
+		return aws.FalseTernary
+	}
+	if mayPass(err) || unusable(err) {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
+
+// passing are AWS's codes for its own failures, whatever status they come with.
+var passing = map[string]bool{
+	"InternalServiceError": true, "InternalServiceErrorException": true, "InternalFailure": true,
+	"InternalServerError": true, "InternalServerException": true, "InternalError": true,
+	"ServiceUnavailable": true, "ServiceUnavailableException": true,
+	"RequestTimeout": true, "RequestTimeoutException": true, "IDPCommunicationError": true,
+}
+
+// mayPass reports whether AWS says, by code or status, that asking again may help.
+func mayPass(err error) bool {
+	status, _ := answered(err)
+	return throttled(err) || passing[codeOf(err)] || status >= 500 && status != http.StatusNotImplemented
+}
+
+func throttled(err error) bool {
+	status, _ := answered(err)
+	_, ok := retry.DefaultThrottleErrorCodes[codeOf(err)]
+	return ok || status == http.StatusTooManyRequests
+}
+
+// unusable reports whether a success could not be read: cut short, or the page of
+// something in front of AWS.
+func unusable(err error) bool {
+	status, _ := answered(err)
+	_, ok := errors.AsType[*smithy.DeserializationError](err)
+	return ok && status == http.StatusOK
+}
+
+// answered is the status of AWS's answer, or 0, and how long it asks to wait.
+func answered(err error) (status int, wait time.Duration) {
+	if resp, ok := errors.AsType[*awshttp.ResponseError](err); ok && resp.ResponseError != nil && resp.Response != nil && resp.Response.Response != nil {
+		return resp.HTTPStatusCode(), httpanswer.RetryAfter(resp.Response.Header, time.Now())
+	}
+	// A container's or pod's agent.
+	if resp, ok := errors.AsType[interface {
+		error
+		HTTPStatusCode() int
+	}](err); ok {
+		return resp.HTTPStatusCode(), 0
+	}
+	return 0, 0
+}
