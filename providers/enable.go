@@ -7,6 +7,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/nearest"
 )
 
 // enableList is the variable that names providers.
@@ -47,7 +48,7 @@ func listedSlugs() ([]string, error) {
 		}
 		if !slices.Contains(slugs(), name) {
 			fix := "use one or more of " + strings.Join(slugs(), ", ")
-			if near := nearest(name, slugs()); near != "" {
+			if near := nearest.Of(name, slugs()); near != "" {
 				fix = fmt.Sprintf("did you mean %s? The choices are %s", near, strings.Join(slugs(), ", "))
 			}
 			return nil, badConfig(fmt.Sprintf("%s names an unknown provider %.60q", enableList, name), fix)

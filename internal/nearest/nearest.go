@@ -1,11 +1,12 @@
-package providers
+// Package nearest guesses what a misspelt name was meant to be.
+package nearest
 
 import "strings"
 
-// nearest is the choice that was probably meant by name, or "": one that contains
+// Of is the choice that was probably meant by name, or "": one that contains
 // name (aws), one that is a slip or two away (vualt), or one that name contains
-// (hashicorp-vault). Hyphens and the like do not count.
-func nearest(name string, choices []string) string {
+// (hashicorp-vault). Hyphens, digits and the like do not count, nor does case.
+func Of(name string, choices []string) string {
 	name = lettersOnly(name)
 	if len(name) < 3 {
 		return ""
@@ -34,6 +35,9 @@ func nearest(name string, choices []string) string {
 
 func lettersOnly(text string) string {
 	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
 		if r < 'a' || r > 'z' {
 			return -1
 		}

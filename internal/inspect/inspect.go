@@ -1,0 +1,85 @@
+// Package inspect is how a provider lets a doctor follow a read of its secret step
+// by step: the way is the provider's own, so that what the doctor sees is what
+// Fetch does.
+package inspect
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+)
+
+// Provider is a provider that can be inspected.
+type Provider interface {
+	secretsauth.Provider
+	Inspect(Options) Store
+}
+
+// Options are the doctor's.
+type Options struct {
+	Regions []string // where to look for an AWS secret that is not in its own region
+}
+
+// Store is a secret manager, and the steps of a read in their order.
+type Store struct {
+	Address   string          // its URL, or "" if it is not known
+	Transport *http.Transport // its requests' TLS and proxy settings; nil: not known
+	Steps     []Step
+}
+
+// Step is one check.
+type Step struct {
+	ID   string // such as "store.auth"
+	Look func(context.Context) Finding
+}
+
+// Status is how a check came out.
+type Status string
+
+// The statuses of a check.
+const (
+	Pass Status = "pass"
+	Warn Status = "warn"
+	Fail Status = "fail"
+	Skip Status = "skip"
+)
+
+// Finding is what a check has found. Its texts hold no secret, and what a server
+// said only quoted.
+type Finding struct {
+	Status  Status
+	Summary string // one line
+	Cause   string // of a failure or warning
+	Fix     string // what to do about it: a command, a variable to set
+
+	Secret  secretsauth.Secret // of the step that reads it
+	Invalid error              // why what was read is no credential, in place of Secret
+}
+
+// Passed says what is well.
+func Passed(summary string) Finding { return Finding{Status: Pass, Summary: summary} }
+
+// Warned is well enough to go on.
+func Warned(summary, cause, fix string) Finding {
+	return Finding{Status: Warn, Summary: summary, Cause: cause, Fix: fix}
+}
+
+// Skipped says why there was nothing to look at.
+func Skipped(why string) Finding { return Finding{Status: Skip, Summary: why} }
+
+// Failed says what does not work; cause and fix are those of err.
+func Failed(summary string, err error) Finding {
+	f := Finding{Status: Fail, Summary: summary, Cause: err.Error()}
+	if e, ok := errors.AsType[*secretsauth.Error](err); ok {
+		f.Cause, f.Fix = e.Summary, e.Fix
+		if f.Cause == "" && e.Kind != nil {
+			f.Cause = e.Kind.Error()
+		}
+		if e.Cause != nil {
+			f.Cause += ": " + e.Cause.Error()
+		}
+	}
+	return f
+}
