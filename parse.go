@@ -38,6 +38,7 @@ func ParseSecret(raw []byte) (Secret, error) {
 	if err := secret.check(AuthAuto); err != nil {
 		return Secret{}, err
 	}
+	secret.trimmed = text != string(raw)
 	return secret, nil
 }
 
@@ -74,11 +75,9 @@ func parseObject(raw []byte) (Secret, error) {
 	case c.password != "" && c.username == "":
 		return Secret{}, invalid(`secret has a field "password" but no "username"`)
 	}
-	secret := newSecret(credential{
-		token:    trim(c.token),
-		username: trim(c.username),
-		password: strings.Trim(c.password, "\r\n"),
-	})
+	clean := credential{token: trim(c.token), username: trim(c.username), password: strings.Trim(c.password, "\r\n")}
+	secret := newSecret(clean)
+	secret.trimmed = clean != c
 	if c.token != "" {
 		if err := secret.check(AuthBearer); err != nil {
 			return Secret{}, err

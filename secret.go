@@ -19,9 +19,10 @@ type Secret struct {
 	// prints what they hold: of a function that is an address.
 	reveal func() credential
 
-	expiry time.Time
-	ttl    time.Duration
-	mode   AuthMode
+	expiry  time.Time
+	ttl     time.Duration
+	mode    AuthMode
+	trimmed bool
 }
 
 // credential is what a Secret hides.
@@ -36,13 +37,18 @@ type credential struct {
 // NewToken returns a secret that is a token. White space and a byte order mark
 // around it are removed: a newline at the end of a file is not part of a token.
 func NewToken(token string) Secret {
-	return newSecret(credential{token: trim(token)})
+	s := newSecret(credential{token: trim(token)})
+	s.trimmed = trim(token) != token
+	return s
 }
 
 // NewUserPassword returns a secret that is a username and password. White space
 // around the username and line ends around the password are removed.
 func NewUserPassword(username, password string) Secret {
-	return newSecret(credential{username: trim(username), password: strings.Trim(password, "\r\n")})
+	user, word := trim(username), strings.Trim(password, "\r\n")
+	s := newSecret(credential{username: user, password: word})
+	s.trimmed = user != username || word != password
+	return s
 }
 
 func newSecret(c credential) Secret {
@@ -93,6 +99,11 @@ func (s Secret) WithTTL(d time.Duration) Secret { s.ttl = d; return s }
 // WithMode returns s with how it is sent where [Config.Mode] is AuthAuto: a
 // provider's hint, from its own environment.
 func (s Secret) WithMode(m AuthMode) Secret { s.mode = m.canonical(); return s }
+
+// Trimmed reports whether white space around a value was removed: somebody may
+// have stored it with echo, which adds a newline. The secret is good without it,
+// but other readers of the store may send it along.
+func (s Secret) Trimmed() bool { return s.trimmed }
 
 // sameAs reports whether both lead to the same headers.
 func (s Secret) sameAs(other Secret) bool {

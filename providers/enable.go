@@ -46,10 +46,10 @@ func listedSlugs() ([]string, error) {
 		if name == "" {
 			continue
 		}
-		if !slices.Contains(slugs(), name) {
-			fix := "use one or more of " + strings.Join(slugs(), ", ")
-			if near := nearest.Of(name, slugs()); near != "" {
-				fix = fmt.Sprintf("did you mean %s? The choices are %s", near, strings.Join(slugs(), ", "))
+		if !slices.Contains(Names(), name) {
+			fix := "use one or more of " + strings.Join(Names(), ", ")
+			if near := nearest.Of(name, Names()); near != "" {
+				fix = fmt.Sprintf("did you mean %s? The choices are %s", near, strings.Join(Names(), ", "))
 			}
 			return nil, badConfig(fmt.Sprintf("%s names an unknown provider %.60q", enableList, name), fix)
 		}
@@ -58,7 +58,8 @@ func listedSlugs() ([]string, error) {
 	return listed, nil
 }
 
-func slugs() []string {
+// Names are the slugs of all providers, in order of priority.
+func Names() []string {
 	all := make([]string, len(stores))
 	for i, s := range stores {
 		all[i] = s.slug

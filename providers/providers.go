@@ -128,3 +128,27 @@ func TransportFromEnv(ctx context.Context, base http.RoundTripper) (*secretsauth
 	cfg.Base = base
 	return secretsauth.NewTransport(p, cfg)
 }
+
+// Enabled is one secret manager that the environment enables.
+type Enabled struct {
+	Name     string               // slug
+	Provider secretsauth.Provider // nil, if it cannot be used
+	Err      error                // why not; wraps [secretsauth.ErrConfig]
+}
+
+// EachFromEnv returns every provider that the environment enables, in order of
+// priority, with those that are not usable as configured: for programs that look
+// at them one by one. An error, which wraps [secretsauth.ErrConfig], says that
+// none is enabled, or that what enables them cannot be read.
+func EachFromEnv(ctx context.Context) ([]Enabled, error) {
+	stores, err := enabledStores()
+	if err != nil {
+		return nil, err
+	}
+	each := make([]Enabled, len(stores))
+	for i, s := range stores {
+		p, err := s.build(ctx)
+		each[i] = Enabled{Name: s.slug, Provider: p, Err: err}
+	}
+	return each, nil
+}

@@ -37,21 +37,26 @@ func Bool(name string) (bool, error) {
 // MaxTTL is the longest time that a cached secret may live.
 const MaxTTL = 24 * time.Hour
 
-// TTL reads a positive number of seconds, clamped to MaxTTL. Unset is 0, which
-// stands for the default; so is a bad value, with a warning.
+// TTL is [CheckTTL], with the warning in the log.
 func TTL(name string, log *slog.Logger) time.Duration {
-	seconds, set := Number(name, log)
+	ttl, warning := CheckTTL(name)
+	warn(log, warning)
+	return ttl
+}
+
+// CheckTTL reads a positive number of seconds, clamped to MaxTTL. Unset is 0, which
+// stands for the default; so is a bad value, with a warning.
+func CheckTTL(name string) (ttl time.Duration, warning string) {
+	seconds, set, warning := CheckNumber(name)
 	switch {
 	case !set:
-		return 0
+		return 0, warning
 	case seconds <= 0:
-		log.Warn(fmt.Sprintf("%s must be a positive number of seconds; the default is used", name))
-		return 0
+		return 0, fmt.Sprintf("%s must be a positive number of seconds; the default is used", name)
 	case seconds > int64(MaxTTL/time.Second):
-		log.Warn(fmt.Sprintf("%s is over %d seconds and is cut to that", name, int64(MaxTTL/time.Second)))
-		return MaxTTL
+		return MaxTTL, fmt.Sprintf("%s is over %d seconds and is cut to that", name, int64(MaxTTL/time.Second))
 	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(seconds) * time.Second, ""
 }
 
 // The attempts of one read, in all.
@@ -60,16 +65,22 @@ const (
 	MaxAttempts     = 100
 )
 
-// Attempts reads MLFLOW_SECRETS_MAX_RETRIES, how often a read is tried in all.
-// Unset is 0, which stands for the default; so is a bad value, with a warning.
+// Attempts is [CheckAttempts], with the warning in the log.
 func Attempts(log *slog.Logger) int {
+	n, warning := CheckAttempts()
+	warn(log, warning)
+	return n
+}
+
+// CheckAttempts reads MLFLOW_SECRETS_MAX_RETRIES, how often a read is tried in all.
+// Unset is 0, which stands for the default; so is a bad value, with a warning.
+func CheckAttempts() (n int, warning string) {
 	const name = "MLFLOW_SECRETS_MAX_RETRIES"
-	n, set := Number(name, log)
-	if set && (n < 1 || n > MaxAttempts) {
-		log.Warn(fmt.Sprintf("%s is not between 1 and %d; the default is used", name, MaxAttempts))
-		return 0
+	number, set, warning := CheckNumber(name)
+	if set && (number < 1 || number > MaxAttempts) {
+		return 0, fmt.Sprintf("%s is not between 1 and %d; the default is used", name, MaxAttempts)
 	}
-	return int(n)
+	return int(number), warning
 }
 
 // BoundAttempts is n, or the default where n is not positive, and never more than
@@ -81,17 +92,29 @@ func BoundAttempts(n int) int {
 	return min(n, MaxAttempts)
 }
 
-// Number reads a whole number. A bad value counts as unset, with a warning that
-// does not repeat it: it may be a secret that was put in the wrong place.
+// Number is [CheckNumber], with the warning in the log.
 func Number(name string, log *slog.Logger) (n int64, set bool) {
+	n, set, warning := CheckNumber(name)
+	warn(log, warning)
+	return n, set
+}
+
+// CheckNumber reads a whole number. A bad value counts as unset, with a warning that
+// does not repeat it: it may be a secret that was put in the wrong place.
+func CheckNumber(name string) (n int64, set bool, warning string) {
 	text := Get(name)
 	if text == "" {
-		return 0, false
+		return 0, false, ""
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		log.Warn(fmt.Sprintf("%s is not a whole number; the default is used", name))
-		return 0, false
+		return 0, false, fmt.Sprintf("%s is not a whole number; the default is used", name)
 	}
-	return n, true
+	return n, true, ""
+}
+
+func warn(log *slog.Logger, warning string) {
+	if warning != "" {
+		log.Warn(warning)
+	}
 }

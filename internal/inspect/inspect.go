@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 )
@@ -82,4 +83,12 @@ func Failed(summary string, err error) Finding {
 		}
 	}
 	return f
+}
+
+// Printable is text as it is, or quoted where it would not stay on its line (S165).
+func Printable(text string) string {
+	if quoted := strconv.QuoteToASCII(text); quoted != `"`+text+`"` {
+		return quoted
+	}
+	return text
 }

@@ -1,0 +1,223 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
+)
+
+// addresses are the variables that hold the stores' addresses, and what makes an
+// authority trusted.
+var addresses = map[string]names{
+	"vault":               {"Vault", "VAULT_ADDR", "set VAULT_CACERT to the certificate of its authority"},
+	"aws-secrets-manager": {"Secrets Manager", "AWS_REGION or AWS_ENDPOINT_URL", "set AWS_CA_BUNDLE to the certificate of its authority, or the proxy's"},
+	"azure-key-vault":     {"Key Vault", "MLFLOW_AZURE_KEY_VAULT_URL", "a proxy may intercept: set SSL_CERT_FILE to the certificate of its authority"},
+}
+
+// reach checks the way to the store.
+func (v *visit) reach(p *patient) {
+	to, err := url.Parse(p.store.Address)
+	if v.blocked == "" && (err != nil || to.Host == "") {
+		for _, id := range []string{"store.dns", "store.tcp", "store.tls"} {
+			v.note(id, inspect.Skipped("the store's address is not known"))
+		}
+		return
+	}
+	via := p.store.Transport
+	if via == nil {
+		via = transport()
+	}
+	v.travel("store", to, via, addresses[p.Name])
+}
+
+// steps are the checks of a read, and those that not every store has.
+var steps = []string{"store.health", "store.auth", "store.engine", "store.secret"}
+
+// rest skips what is about a provider.
+func (v *visit) rest() {
+	for _, id := range append(append([]string{"config.required", "config.values", "store.dns", "store.tcp", "store.tls"}, steps...), "secret.format", "auth.header", "cache.config", "timing") {
+		v.check(id, nil)
+	}
+}
+
+// read makes the provider's own checks.
+func (v *visit) read(p *patient) (secret inspect.Finding) {
+	for _, id := range steps {
+		look := func(context.Context) inspect.Finding { return inspect.Skipped(p.Name + " has none") }
+		for _, step := range p.store.Steps {
+			if step.ID == id {
+				look = step.Look
+			}
+		}
+		secret = v.required(id, look)
+	}
+	return secret
+}
+
+// format checks what the secret holds.
+func (v *visit) format(p *patient, read inspect.Finding) {
+	v.required("secret.format", func(context.Context) inspect.Finding {
+		if read.Invalid != nil {
+			return inspect.Failed("the secret holds no credential", read.Invalid)
+		}
+		s := read.Secret
+		var holds []string
+		if _, ok := s.Token(); ok {
+			holds = append(holds, "a token")
+		}
+		user, password, ok := s.UserPassword()
+		if ok {
+			holds = append(holds, "a username and password")
+		}
+		summary := "holds " + strings.Join(holds, " and ")
+		switch {
+		case user == "admin" && (password == "password1234" || password == "password"):
+			return inspect.Warned(summary, "it is MLflow's default password of admin, which everybody knows (S167)", "change it at the server and in the store")
+		case s.Trimmed():
+			return inspect.Warned(summary, "white space around a value, such as a trailing newline, is stored with it; it is removed before use, but not by other readers",
+				"store it again without, with printf or echo -n")
+		}
+		return inspect.Passed(summary)
+	})
+	if v.blocked == "" {
+		p.secret = read.Secret
+	}
+}
+
+// header builds the header the way a transport does: by sending a request, to
+// nowhere.
+func (v *visit) header(r *run, p *patient) {
+	v.required("auth.header", func(ctx context.Context) inspect.Finding {
+		cfg := secretsauth.Config{AllowedHosts: []string{"mlflow.invalid"}, HeaderName: r.config.HeaderName}
+		var sent http.Header
+		cfg.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
+			sent = req.Header
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
+		})
+		t, err := secretsauth.NewTransport(secretsauth.Static(p.secret), cfg)
+		if err != nil {
+			return inspect.Failed("no header can be built", err)
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://mlflow.invalid/", nil)
+		if err != nil {
+			return inspect.Failed("no header can be built", err)
+		}
+		resp, err := t.RoundTrip(req)
+		if err != nil {
+			p.secret = secretsauth.Secret{}
+			return inspect.Failed("the secret does not fit the mode", err)
+		}
+		_ = resp.Body.Close()
+		return inspect.Passed(masked(sent))
+	})
+}
+
+// masked is the one header of sent, without its value.
+func masked(sent http.Header) string {
+	for name, values := range sent {
+		scheme, rest, ok := strings.Cut(values[0], " ")
+		if ok && rest != "" && (scheme == "Bearer" || scheme == "Basic") {
+			return name + ": " + scheme + " ****"
+		}
+		return name + ": ****"
+	}
+	return "no header"
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// ttls are the variables of how long a value is kept.
+var ttls = map[string]string{ //nolint:gosec // names
+	"vault":               "MLFLOW_VAULT_TTL_SEC",
+	"aws-secrets-manager": "MLFLOW_AWS_TTL_SEC",
+	"azure-key-vault":     "MLFLOW_AZURE_TTL_SEC",
+}
+
+// cache checks how long values are kept.
+func (r *run) cache(p *patient) inspect.Finding {
+	const staleName = "MLFLOW_SECRETS_MAX_STALE_SEC"
+	ttl, warning := env.CheckTTL(ttls[p.Name])
+	if ttl == 0 {
+		ttl = 5 * time.Minute
+	}
+	stale, set, staleWarning := env.CheckNumber(staleName)
+	window := time.Duration(min(stale, 365*24*3600)) * time.Second
+	if !set {
+		window = time.Hour
+	}
+	summary := fmt.Sprintf("kept %v, and while the store is unreachable %v longer", ttl, max(window, 0))
+	if window <= 0 {
+		summary = fmt.Sprintf("kept %v, and no longer while the store is unreachable", ttl)
+	}
+	switch {
+	case warning != "":
+		return inspect.Warned(summary, warning, "export "+ttls[p.Name]+"=300, or unset it")
+	case staleWarning != "":
+		return inspect.Warned(summary, staleWarning, "export "+staleName+"=3600, or unset it")
+	case ttl < 10*time.Second:
+		return inspect.Warned(summary, "the store is read very often", "raise "+ttls[p.Name])
+	case window > 24*time.Hour:
+		return inspect.Warned(summary, "a credential that was withdrawn may be sent for days while the store is unreachable", "lower "+staleName)
+	}
+	return inspect.Passed(summary)
+}
+
+// slow is when a read is worth a warning.
+const slow = 5 * time.Second
+
+// timing adds up the steps, and reads once more.
+func (v *visit) timing(p *patient) {
+	v.check("timing", func(ctx context.Context) inspect.Finding {
+		parts := []struct{ name, id string }{{"DNS", "store.dns"}, {"connect", "store.tcp"}, {"TLS", "store.tls"}, {"login", "store.auth"}, {"read", "store.secret"}}
+		var all, longest time.Duration
+		var slowest string
+		var texts []string
+		for _, part := range parts {
+			took := v.took(part.id)
+			all += took
+			if took > longest {
+				longest, slowest = took, part.name
+			}
+			texts = append(texts, fmt.Sprintf("%s %s", part.name, brief(took)))
+		}
+		reused, connections := 0, 0
+		begun := time.Now()
+		_, err := p.Provider.Fetch(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+			connections++
+			if i.Reused {
+				reused++
+			}
+		}}))
+		if err != nil {
+			return inspect.Failed("the second read failed", err)
+		}
+		summary := fmt.Sprintf("%s; read again %s", strings.Join(texts, ", "), brief(time.Since(begun)))
+		switch {
+		case all > slow:
+			return inspect.Warned(summary, fmt.Sprintf("a read takes %s, most of it %s", brief(all), slowest),
+				"the store may be far away: use a regional or private endpoint, or raise "+ttls[p.Name])
+		case connections > 0 && reused == connections:
+			summary += ", on the same connection"
+		case connections > 0:
+			return inspect.Warned(summary, "the second read made a new connection", "a proxy or the store closes connections: allow keep-alive")
+		}
+		return inspect.Passed(summary)
+	})
+}
+
+func brief(d time.Duration) string {
+	if d < time.Millisecond {
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(time.Millisecond).String()
+}
