@@ -59,14 +59,20 @@ func newTransport() *http.Transport {
 	}
 }
 
-// connect makes a client with a login of its own.
-func (l *link) connect() (*azsecrets.Client, error) {
+// session is a client of the vault and the login that it has.
+type session struct {
+	vault *azsecrets.Client
+	login *chain
+}
+
+// connect makes a session with a login of its own.
+func (l *link) connect() (*session, error) {
 	login, err := l.newChain()
 	if err != nil {
 		return nil, err
 	}
 	guarded := *l.http
-	guarded.Transport = guard{base: l.http.Transport, plain: strings.HasPrefix(l.target.address, "http://")}
+	guarded.Transport = guard{base: l.http.Transport, host: hostOf(l.target.address), plain: strings.HasPrefix(l.target.address, "http://")}
 	options := azsecrets.ClientOptions{ClientOptions: l.options()}
 	options.Transport = &guarded
 	options.APIVersion = apiVersion
@@ -76,7 +82,14 @@ func (l *link) connect() (*azsecrets.Client, error) {
 	if err != nil {
 		return nil, badConfig("the Azure SDK refuses its configuration", "check MLFLOW_AZURE_KEY_VAULT_URL and the AZURE_ variables")
 	}
-	return client, nil
+	return &session{client, login}, nil
+}
+
+// get asks for the secret.
+func (s *session) get(ctx context.Context, t target, anew bool) (azsecrets.Secret, *record, error) {
+	ctx, seen := withRecord(ctx, anew)
+	answer, err := s.vault.GetSecret(ctx, t.name, t.version, nil)
+	return answer.Secret, seen, err
 }
 
 // apiVersion is older than the SDK's, which sovereign and private clouds and
@@ -115,7 +128,7 @@ const (
 func mayPass(resp *http.Response, err error) bool {
 	if err != nil {
 		_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
-		return !certificate && !errors.Is(err, http.ErrSchemeMismatch) && !errors.Is(err, errNotKeyVault)
+		return !certificate && !errors.Is(err, http.ErrSchemeMismatch) && !errors.Is(err, errNotKeyVault) && !errors.Is(err, errElsewhere)
 	}
 	return slices.Contains([]int{
 		http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
@@ -126,14 +139,15 @@ func mayPass(resp *http.Response, err error) bool {
 // record keeps what became of the last request of a Fetch: the login's errors are
 // text alone by the time that they arrive.
 type record struct {
-	mu  sync.Mutex
-	err error
+	anew bool // the token before was not accepted: none of a cache will do
+	mu   sync.Mutex
+	err  error
 }
 
 type recordKey struct{}
 
-func withRecord(ctx context.Context) (context.Context, *record) {
-	r := new(record)
+func withRecord(ctx context.Context, anew bool) (context.Context, *record) {
+	r := &record{anew: anew}
 	return context.WithValue(ctx, recordKey{}, r), r
 }
 
@@ -168,12 +182,20 @@ func (recorder) Do(req *policy.Request) (*http.Response, error) {
 // guard stands between the SDK and the vault.
 type guard struct {
 	base  http.RoundTripper
+	host  string
 	plain bool // an emulator on the loopback interface, without TLS
 }
 
-var errNotKeyVault = errors.New("the challenge is not one of Key Vault")
+var (
+	errNotKeyVault = errors.New("the challenge is not one of Key Vault")
+	errElsewhere   = errors.New("the request leads elsewhere")
+)
 
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	// A list names the address of its next page, where the SDK would send the token.
+	if !strings.EqualFold(withoutPort(req.URL.Host), withoutPort(g.host)) {
+		return nil, errElsewhere
+	}
 	if g.plain {
 		req = req.Clone(req.Context())
 		req.URL.Scheme = "http"
@@ -209,3 +231,6 @@ func hostOf(address string) string {
 	_, host, _ := strings.Cut(address, "://")
 	return host
 }
+
+// withoutPort leaves out the port of https, which Key Vault names.
+func withoutPort(host string) string { return strings.TrimSuffix(host, ":443") }

@@ -53,9 +53,9 @@ type Config struct {
 }
 
 // ConfigFromEnv reads the variables named in [Config]. Values are trimmed, an
-// empty one counts as unset. An error wraps [secretsauth.ErrConfig] and names the
-// variable, never its value; missing ones are errors too, those of the login
-// excepted: a managed identity needs none.
+// empty one counts as unset. An error wraps [secretsauth.ErrConfig] and names every
+// variable that is wrong, never its value; missing ones are errors too, those of
+// the login excepted: a managed identity needs none.
 func ConfigFromEnv() (Config, error) {
 	log := env.Logger()
 	cfg := Config{
@@ -63,20 +63,31 @@ func ConfigFromEnv() (Config, error) {
 		SecretName:    env.Get("MLFLOW_AZURE_SECRET_NAME"),
 		SecretVersion: env.Get("MLFLOW_AZURE_SECRET_VERSION"),
 		AuthorityHost: env.Get("AZURE_AUTHORITY_HOST"),
+		Mode:          secretsauth.AuthMode(env.Get("MLFLOW_AZURE_AUTH_MODE")),
 		TTL:           env.TTL("MLFLOW_AZURE_TTL_SEC", log),
 		MaxAttempts:   env.Attempts(log),
 	}
-	var err error
-	if cfg.Mode, err = secretsauth.ParseAuthMode(env.Get("MLFLOW_AZURE_AUTH_MODE")); err != nil {
-		return Config{}, badConfig("MLFLOW_AZURE_AUTH_MODE is not an auth mode", "use bearer or basic, or unset it to go by what the secret holds")
-	}
-	if _, err := cfg.resolve(); err != nil {
-		return Config{}, err
-	}
-	if _, err := selectedCredentials(); err != nil {
+	if _, err := cfg.check(); err != nil {
 		return Config{}, err
 	}
 	return cfg, nil
+}
+
+// check brings Mode into one form and reports every problem, those of the
+// environment of the login too.
+func (c *Config) check() (target, error) {
+	t, badTarget := c.resolve()
+	mode, badMode := secretsauth.ParseAuthMode(string(c.Mode))
+	if badMode != nil { // it quotes the value
+		badMode = badConfig("MLFLOW_AZURE_AUTH_MODE (Config.Mode) is not an auth mode", "use bearer or basic, or unset it to go by what the secret holds")
+	}
+	c.Mode = mode
+	var badTTL error
+	if c.TTL < 0 {
+		badTTL = badConfig("MLFLOW_AZURE_TTL_SEC (Config.TTL) is negative", "unset it for the default")
+	}
+	_, badChoice := selectedCredentials()
+	return t, env.Problems(badTarget, badMode, badTTL, badChoice)
 }
 
 // String names the secret.

@@ -3,6 +3,7 @@ package azure_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/azure"
 )
 
@@ -152,9 +154,50 @@ func TestBadEnvironment(t *testing.T) {
 			if fields(cfg)[0] != "" || cfg.HTTPClient != nil {
 				t.Error("there is a Config beside the error")
 			}
+			if each := env.Each(err); len(each) != 1 || !azureVariable(e.Summary) {
+				t.Errorf("want one error that begins with a variable: %v", each)
+			}
 			for inner := error(e); inner != nil; inner = errors.Unwrap(inner) {
 				if strings.Contains(inner.Error(), hidden) {
 					t.Errorf("error quotes the value: %v", inner)
+				}
+			}
+		})
+	}
+}
+
+func TestProblemsComeAllAtOnce(t *testing.T) {
+	const hidden = "h1dden"
+	const URL, NAME, VERSION = "MLFLOW_AZURE_KEY_VAULT_URL (Config.VaultURL) ", "MLFLOW_AZURE_SECRET_NAME (Config.SecretName) ", "MLFLOW_AZURE_SECRET_VERSION (Config.SecretVersion) "
+	const MODE, TTL, AUTHORITY = "MLFLOW_AZURE_AUTH_MODE (Config.Mode) ", "MLFLOW_AZURE_TTL_SEC (Config.TTL) ", "AZURE_AUTHORITY_HOST (Config.AuthorityHost) "
+	for _, c := range []struct {
+		name string
+		vars map[string]string
+		cfg  *azure.Config // nil: that of the environment
+		want []string
+	}{
+		{"nothing set", nil, nil, []string{URL + "is not set", NAME + "is not set"}},
+		{"everything wrong", minimal("MLFLOW_AZURE_KEY_VAULT_URL", "ftp://"+hidden, "MLFLOW_AZURE_SECRET_NAME", hidden+"_", "MLFLOW_AZURE_SECRET_VERSION", hidden+"/..",
+			"AZURE_AUTHORITY_HOST", "http://"+hidden, "MLFLOW_AZURE_AUTH_MODE", hidden, "AZURE_TOKEN_CREDENTIALS", hidden), nil,
+			[]string{URL, NAME, VERSION + "is not a version", AUTHORITY, MODE + "is not an auth mode", "AZURE_TOKEN_CREDENTIALS names no credential"}},
+		{"an authority that is wrong says nothing of the vault", minimal("MLFLOW_AZURE_KEY_VAULT_URL", "https://"+hidden+".example.com", "AZURE_AUTHORITY_HOST", "http://"+hidden), nil, []string{AUTHORITY}},
+		{"the zero Config", minimal(), &azure.Config{}, []string{URL + "is not set", NAME + "is not set"}},
+		{"a Config", minimal("AZURE_TOKEN_CREDENTIALS", hidden), &azure.Config{VaultURL: vaultURL + "/" + hidden, SecretName: "mlflow-auth", Mode: hidden, TTL: -time.Second},
+			[]string{URL + "has a path", MODE, TTL + "is negative", "AZURE_TOKEN_CREDENTIALS "}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			setenv(t, c.vars)
+			_, err := azure.ConfigFromEnv()
+			if c.cfg != nil {
+				_, err = azure.New(*c.cfg)
+			}
+			each := env.Each(err)
+			if len(each) != len(c.want) || strings.Contains(fmt.Sprint(err), hidden) {
+				t.Fatalf("error %v, want %d problems", err, len(c.want))
+			}
+			for i, one := range each {
+				if e := wantFailure(t, one, secretsauth.ErrConfig); !strings.HasPrefix(e.Summary, c.want[i]) || !strings.Contains(err.Error(), one.Error()) {
+					t.Errorf("problem %q, want %q", e.Summary, c.want[i])
 				}
 			}
 		})

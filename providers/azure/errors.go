@@ -146,10 +146,10 @@ func (p *Provider) forbidden(v problem) *secretsauth.Error {
 		return p.invalid("is not valid yet", "wait, check the machine's clock, or "+p.setAttributes("--not-before DATE"))
 	case inner == "ForbiddenByRbac":
 		return denied(failed+"no role allows to read "+t.path()+" (ForbiddenByRbac)", fmt.Sprintf(
-			`az role assignment create --role "Key Vault Secrets User" --assignee IDENTITY --scope "$(az keyvault show --name %s --query id --output tsv)/secrets/%s"; it takes effect within minutes`, t.cli(), t.name))
+			`az role assignment create --role "Key Vault Secrets User" --assignee %s --scope "$(az keyvault show --name %s --query id --output tsv)/secrets/%s"; it takes effect within minutes`, p.caller(), t.cli(), t.name))
 	case inner == "AccessDenied", inner == "ForbiddenByPolicy", v.says("secrets get permission"):
 		return denied(failed+"no access policy allows to read secrets of "+t.address+" (AccessDenied)", fmt.Sprintf(
-			"az keyvault set-policy --name %s --object-id IDENTITY --secret-permissions get", t.cli()))
+			"az keyvault set-policy --name %s --object-id %s --secret-permissions get", t.cli(), p.caller()))
 	case inner == "ForbiddenByFirewall", v.says("client address is not authorized"):
 		return denied(failed+"the firewall of "+t.address+" does not let this address in (ForbiddenByFirewall)", fmt.Sprintf(
 			"az keyvault network-rule add --name %s --ip-address ADDRESS, or --vnet-name with --subnet", t.cli()))
@@ -160,6 +160,16 @@ func (p *Provider) forbidden(v problem) *secretsauth.Error {
 		return denied(t.address+" answered 403 Forbidden, and not as Key Vault does", proxies)
 	}
 	return denied(failed+"403 Forbidden", "see the vault's roles, access policies and network rules: `az keyvault show --name "+t.cli()+"`")
+}
+
+// caller is the object id of who reads, or a word in its place.
+func (p *Provider) caller() string {
+	if s := p.session.Load(); s != nil {
+		if g := s.login.granted.Load(); g != nil && g.Object != "" {
+			return g.Object
+		}
+	}
+	return "IDENTITY"
 }
 
 // The codes of Key Vault for tokens.

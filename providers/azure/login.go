@@ -23,7 +23,7 @@ import (
 // tried in one text that quotes answers.
 type chain struct {
 	sources []*source
-	chosen  atomic.Pointer[source]
+	granted atomic.Pointer[grant] // its last token, and so which of sources is kept
 }
 
 // source is a credential of the chain.
@@ -104,11 +104,11 @@ func (l *link) newChain() (*chain, error) {
 	return c, nil
 }
 
-// GetToken asks the chosen credential, or one after the other.
+// GetToken asks the credential that is kept, or one after the other.
 func (c *chain) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	sources := c.sources
-	if chosen := c.chosen.Load(); chosen != nil {
-		sources = []*source{chosen}
+	if before := c.granted.Load(); before != nil {
+		sources = []*source{before.source}
 	}
 	failed := &loginError{chosen: len(sources) == 1}
 	for _, s := range sources {
@@ -120,7 +120,7 @@ func (c *chain) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (
 		seen.set(nil)
 		token, err := s.cred.GetToken(ctx, opts)
 		if err == nil {
-			c.chosen.Store(s)
+			c.granted.Store(newGrant(s, opts.TenantID, token))
 			return token, nil
 		}
 		if ctx.Err() != nil {
@@ -251,6 +251,11 @@ func (i *identity) GetToken(ctx context.Context, opts policy.TokenRequestOptions
 		}
 		_ = resp.Body.Close() // any answer will do: this request lacks what makes it valid
 		i.there.Store(true)
+	}
+	if recordOf(ctx).anew {
+		// The SDK keeps the tokens of managed identities for the whole process. Claims,
+		// which it does not send here, have it ask for another.
+		opts.Claims = "{}"
 	}
 	return i.TokenCredential.GetToken(ctx, opts)
 }

@@ -250,6 +250,33 @@ func TestVirtualMachine(t *testing.T) {
 	}
 }
 
+// The SDK keeps the token of a managed identity for the whole process, a refused
+// one too.
+func TestAManagedIdentitysTokenIsRevoked(t *testing.T) {
+	setenv(t, minimal("IDENTITY_ENDPOINT", "http://identity.test/msi/token", "IDENTITY_HEADER", "identity-header", "AZURE_CLIENT_ID", rand.Text()))
+	s := newStandin()
+	s.put("token")
+	p := fromEnv(t, s)
+	fetchToken(t, p)
+	revoked := "Bearer " + s.tokens[len(s.tokens)-1]
+	refused := withHeader(problem(401, "Unauthorized", "", "Error validating token: IDX10223"), "WWW-Authenticate", s.challenge)
+	s.set(func(s *standin) {
+		s.before = func(req *http.Request) *reply {
+			if req.Header.Get("Authorization") == revoked {
+				return &refused
+			}
+			return nil
+		}
+	})
+	for range 3 {
+		fetchToken(t, p)
+	}
+	fetchToken(t, fromEnv(t, s))
+	if n := s.count("GET identity.test/msi/token"); n != 2 {
+		t.Errorf("the endpoint was asked for %d tokens, want 2", n)
+	}
+}
+
 func aad(status int, code, text string) reply {
 	return reply{status: status, body: fmt.Sprintf(`{"error":%q,"error_description":"AADSTS%s Trace ID: 1 Correlation ID: 2 Timestamp: 2026-01-01 00:00:00Z","error_codes":[1]}`, code, text)}
 }

@@ -117,13 +117,11 @@ func (s *source) explain(asked string, sent, err error) attempt {
 
 // shownTenant shows a tenant's id as far as it is one: Key Vault named it.
 func shownTenant(tenant string) string {
-	if !tenantID.MatchString(tenant) {
+	if tenant = shownID(tenant); tenant == "" {
 		return ""
 	}
 	return ": " + tenant
 }
-
-var tenantID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 func unreadable(file string) bool {
 	_, err := os.ReadFile(file) //nolint:gosec // the file is the user's own choice

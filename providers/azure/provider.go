@@ -22,8 +22,8 @@ const name = "azure-key-vault"
 // starts no goroutine of its own. It prints as its key.
 type Provider struct {
 	target  target
-	connect func() (*azsecrets.Client, error)
-	client  atomic.Pointer[azsecrets.Client] // with the login in use; nil: to be made anew
+	link    *link
+	session atomic.Pointer[session] // with the login in use; nil: to be made anew
 	ttl     time.Duration
 	mode    secretsauth.AuthMode
 }
@@ -32,21 +32,13 @@ var _ secretsauth.Provider = (*Provider)(nil)
 
 // New checks cfg and returns a provider. It reads the environment variables of
 // the login, named in the package's comment, and sends nothing. An error wraps
-// [secretsauth.ErrConfig].
+// [secretsauth.ErrConfig] and names every problem.
 func New(cfg Config) (*Provider, error) {
-	t, err := cfg.resolve()
+	t, err := cfg.check()
 	if err != nil {
 		return nil, err
 	}
-	mode, err := secretsauth.ParseAuthMode(string(cfg.Mode))
-	if err != nil {
-		return nil, badConfig("Config.Mode is not an auth mode", "use secretsauth.AuthBearer or AuthBasic, or leave it empty")
-	}
-	if cfg.TTL < 0 {
-		return nil, badConfig("Config.TTL is negative", "leave it zero for the default")
-	}
-	link := newLink(t, cfg)
-	p := &Provider{target: t, connect: link.connect, ttl: cfg.TTL, mode: mode}
+	p := &Provider{target: t, link: newLink(t, cfg), ttl: cfg.TTL, mode: cfg.Mode}
 	if _, err := p.current(); err != nil {
 		return nil, err
 	}
@@ -68,37 +60,52 @@ func (p *Provider) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.Key(
 // Fetch logs in if need be and reads the secret. Every error is a
 // [*secretsauth.Error].
 func (p *Provider) Fetch(ctx context.Context) (secretsauth.Secret, error) {
-	client, err := p.current()
-	if err != nil {
+	r := p.read(ctx)
+	if r.err != nil {
+		return secretsauth.Secret{}, r.err
+	}
+	if err := p.usable(r.answer.Attributes, time.Now()); err != nil {
 		return secretsauth.Secret{}, err
 	}
-	answer, seen, err := p.get(ctx, client)
+	return p.credential(r.answer)
+}
+
+// reading is what came of a read.
+type reading struct {
+	session *session // nil: none could be made
+	grant   *grant   // of the token, as far as Key Vault does not refuse it
+	answer  azsecrets.Secret
+	err     error // a [*secretsauth.Error]
+}
+
+// read logs in if need be and asks for the secret.
+func (p *Provider) read(ctx context.Context) reading {
+	s, err := p.current()
+	if err != nil {
+		return reading{err: err}
+	}
+	answer, seen, err := s.get(ctx, p.target, false)
 	if stale(err) && ctx.Err() == nil {
 		// A token can be revoked before its time, and a certificate's file be
 		// replaced: one new login and one more read, and no more than that.
-		p.client.CompareAndSwap(client, nil)
-		if client, err = p.current(); err != nil {
-			return secretsauth.Secret{}, err
+		p.session.CompareAndSwap(s, nil)
+		if s, err = p.current(); err != nil {
+			return reading{err: err}
 		}
-		answer, seen, err = p.get(ctx, client)
+		answer, seen, err = s.get(ctx, p.target, true)
 	}
-	if failed, ok := errors.AsType[*loginError](err); ok && !errors.Is(failed.kind(), secretsauth.ErrUnavailable) {
-		p.client.CompareAndSwap(client, nil) // the next Fetch looks at environment and files anew
+	failed, atLogin := errors.AsType[*loginError](err)
+	if atLogin && !errors.Is(failed.kind(), secretsauth.ErrUnavailable) {
+		p.session.CompareAndSwap(s, nil) // the next read looks at environment and files anew
+	}
+	r := reading{session: s, answer: answer}
+	if !atLogin && !stale(err) {
+		r.grant = s.login.granted.Load()
 	}
 	if err != nil {
-		return secretsauth.Secret{}, p.explain(ctx, seen, err)
+		r.err = p.explain(ctx, seen, err)
 	}
-	secret, err := p.parse(answer, time.Now())
-	if err != nil {
-		return secretsauth.Secret{}, err
-	}
-	return secret.WithTTL(p.ttl).WithMode(p.mode), nil
-}
-
-func (p *Provider) get(ctx context.Context, client *azsecrets.Client) (azsecrets.Secret, *record, error) {
-	ctx, seen := withRecord(ctx)
-	answer, err := client.GetSecret(ctx, p.target.name, p.target.version, nil)
-	return answer.Secret, seen, err
+	return r
 }
 
 // stale reports whether a new login may help.
@@ -110,39 +117,39 @@ func stale(err error) bool {
 	return ok && answered.StatusCode == http.StatusUnauthorized
 }
 
-// current is the client in use, or a new one with a login of its own.
-func (p *Provider) current() (*azsecrets.Client, error) {
-	if client := p.client.Load(); client != nil {
-		return client, nil
+// current is the session in use, or a new one.
+func (p *Provider) current() (*session, error) {
+	if s := p.session.Load(); s != nil {
+		return s, nil
 	}
-	client, err := p.connect()
+	s, err := p.link.connect()
 	if err != nil {
 		return nil, p.named(err)
 	}
-	if !p.client.CompareAndSwap(nil, client) {
+	if !p.session.CompareAndSwap(nil, s) {
 		return p.current()
 	}
-	return client, nil
+	return s, nil
 }
 
-// parse refuses a secret that must not be used by its attributes, whatever Key
-// Vault itself does: it gives out expired ones.
-func (p *Provider) parse(answer azsecrets.Secret, now time.Time) (secretsauth.Secret, error) {
-	var expires time.Time
-	if a := answer.Attributes; a != nil {
-		if a.Enabled != nil && !*a.Enabled {
-			return secretsauth.Secret{}, p.disabled()
-		}
-		if a.NotBefore != nil && now.Before(*a.NotBefore) {
-			return secretsauth.Secret{}, p.invalid("is not valid before "+stamp(*a.NotBefore),
-				"wait, check the machine's clock, or "+p.setAttributes("--not-before DATE"))
-		}
-		if a.Expires != nil {
-			if expires = *a.Expires; !now.Before(expires) {
-				return secretsauth.Secret{}, p.invalid("expired at "+stamp(expires), p.setSecret())
-			}
-		}
+// usable refuses a secret by its attributes, whatever Key Vault itself does: it
+// gives out expired ones.
+func (p *Provider) usable(a *azsecrets.SecretAttributes, now time.Time) error {
+	switch {
+	case a == nil:
+	case a.Enabled != nil && !*a.Enabled:
+		return p.disabled()
+	case a.NotBefore != nil && now.Before(*a.NotBefore):
+		return p.invalid("is not valid before "+stamp(*a.NotBefore),
+			"wait, check the machine's clock, or "+p.setAttributes("--not-before DATE"))
+	case a.Expires != nil && !now.Before(*a.Expires):
+		return p.invalid("expired at "+stamp(*a.Expires), p.setSecret())
 	}
+	return nil
+}
+
+// credential makes of the value what goes to the server.
+func (p *Provider) credential(answer azsecrets.Secret) (secretsauth.Secret, error) {
 	if answer.Value == nil {
 		return secretsauth.Secret{}, p.invalid("has no value", p.setSecret())
 	}
@@ -150,7 +157,10 @@ func (p *Provider) parse(answer azsecrets.Secret, now time.Time) (secretsauth.Se
 	if cause, ok := errors.AsType[*secretsauth.Error](err); ok {
 		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, cause.Summary, p.setSecret(), nil)
 	}
-	return secret.WithExpiry(expires), nil
+	if a := answer.Attributes; a != nil && a.Expires != nil {
+		secret = secret.WithExpiry(*a.Expires)
+	}
+	return secret.WithTTL(p.ttl).WithMode(p.mode), nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -13,10 +13,12 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/azure"
@@ -58,7 +60,8 @@ const (
 type standin struct {
 	mu sync.Mutex
 
-	secrets   map[string]reply // by path
+	secrets   map[string]reply    // by path
+	lists     map[string][]string // of items, by path
 	challenge string
 	refuse    *reply // of a request with a token
 	login     func(req *http.Request, form url.Values) reply
@@ -97,6 +100,7 @@ func secretOf(value, attributes string) reply {
 func newStandin() *standin {
 	return &standin{
 		secrets:   map[string]reply{},
+		lists:     map[string][]string{},
 		challenge: `Bearer authorization="https://login.microsoftonline.com/` + tenant + `", resource="https://vault.azure.net"`,
 		login: func(_ *http.Request, form url.Values) reply {
 			if form.Get("client_secret") == "" && form.Get("client_assertion") == "" {
@@ -197,7 +201,7 @@ func (s *standin) answer(req *http.Request) reply {
 		body, _ := io.ReadAll(req.Body)
 		form, _ := url.ParseQuery(string(body))
 		return s.login(req, form)
-	case !strings.HasPrefix(req.URL.Path, "/secrets/"):
+	case !strings.HasPrefix(req.URL.Path, "/secrets") && !strings.HasPrefix(req.URL.Path, "/deletedsecrets/"):
 		return reply{status: 404, body: `<html><body>Not Found</body></html>`}
 	}
 	token := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
@@ -213,7 +217,31 @@ func (s *standin) answer(req *http.Request) reply {
 	if r, ok := s.secrets[req.URL.Path]; ok {
 		return r
 	}
+	if req.URL.Path == "/secrets" || strings.HasSuffix(req.URL.Path, "/versions") {
+		return page(s.lists[req.URL.Path], host, req.URL)
+	}
+	if name, ok := strings.CutPrefix(req.URL.Path, "/deletedsecrets/"); ok {
+		return problem(404, "SecretNotFound", "", "Deleted Secret not found: "+name)
+	}
 	return problem(404, "SecretNotFound", "", "A secret with (name/id) mlflow-auth was not found in this key vault. If you recently deleted this secret you may be able to recover it using the correct recovery command.")
+}
+
+// page is a part of a list. Key Vault gives 25 items at once, in no useful order,
+// and an empty list of the versions of what is not there.
+func page(items []string, host string, u *url.URL) reply {
+	const size = 25
+	from, _ := strconv.Atoi(u.Query().Get("$skiptoken"))
+	to, next := min(from+size, len(items)), "null"
+	if to < len(items) {
+		next = fmt.Sprintf(`"https://%s:443%s?api-version=7.6&$skiptoken=%d&maxresults=%d"`, strings.TrimSuffix(host, ":443"), u.Path, to, size)
+	}
+	return reply{status: 200, body: fmt.Sprintf(`{"value":[%s],"nextLink":%s}`, strings.Join(items[from:to], ","), next)}
+}
+
+// item is a secret in a list, or with name/version one of its versions.
+func item(id string, enabled bool, created time.Time) string {
+	return fmt.Sprintf(`{"id":"%s/secrets/%s","attributes":{"enabled":%t,"created":%d,"updated":%[4]d,"recoveryLevel":"Recoverable+Purgeable","recoverableDays":90}}`,
+		vaultURL, id, enabled, created.Unix())
 }
 
 // count is how many requests begin with prefix.

@@ -39,13 +39,11 @@ var (
 
 func (c Config) resolve() (target, error) {
 	var t target
-	if err := t.setAuthority(c.AuthorityHost); err != nil {
-		return target{}, err
+	badAuthority, badVault := t.setAuthority(c.AuthorityHost), t.setVault(c.VaultURL)
+	if badAuthority == nil && badVault == nil {
+		badVault = t.checkCloud()
 	}
-	if err := t.setVault(c.VaultURL); err != nil {
-		return target{}, err
-	}
-	if err := t.setSecret(c.SecretName, c.SecretVersion); err != nil {
+	if err := env.Problems(badVault, t.setName(c.SecretName), t.setVersion(c.SecretVersion), badAuthority); err != nil {
 		return target{}, err
 	}
 	if t.authority == "" {
@@ -157,10 +155,16 @@ func (t *target) setVault(raw string) error {
 			return nil
 		}
 	}
-	if !t.private() {
-		return bad("is no address of Key Vault", "it ends in vault.azure.net, vault.azure.cn or vault.usgovcloudapi.net; in a private cloud set AZURE_AUTHORITY_HOST, too")
-	}
 	return nil
+}
+
+// checkCloud refuses a vault outside the known clouds, unless the authority is.
+func (t *target) checkCloud() error {
+	if t.loopback || t.vault != "" || t.private() {
+		return nil
+	}
+	return badConfig("MLFLOW_AZURE_KEY_VAULT_URL (Config.VaultURL) is no address of Key Vault",
+		"it ends in vault.azure.net, vault.azure.cn or vault.usgovcloudapi.net; in a private cloud set AZURE_AUTHORITY_HOST, too")
 }
 
 func isLoopback(host string) bool {
@@ -168,12 +172,12 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-func (t *target) setSecret(name, version string) error {
+func (t *target) setName(name string) error {
 	const example = "export MLFLOW_AZURE_SECRET_NAME=mlflow-auth"
 	bad := func(what, fix string) error {
 		return badConfig("MLFLOW_AZURE_SECRET_NAME (Config.SecretName) "+what, fix)
 	}
-	t.name, t.version = strings.TrimSpace(name), strings.TrimSpace(version)
+	t.name = strings.TrimSpace(name)
 	switch {
 	case t.name == "":
 		return bad("is not set", example)
@@ -183,7 +187,13 @@ func (t *target) setSecret(name, version string) error {
 		return bad("contains a slash", "put the name alone here; a version goes into MLFLOW_AZURE_SECRET_VERSION")
 	case !secretName.MatchString(t.name):
 		return bad("is not a secret's name: 1 to 127 of 0-9, a-z, A-Z and -", example)
-	case t.version != "" && !secretVersion.MatchString(t.version):
+	}
+	return nil
+}
+
+func (t *target) setVersion(version string) error {
+	t.version = strings.TrimSpace(version)
+	if t.version != "" && !secretVersion.MatchString(t.version) {
 		return badConfig("MLFLOW_AZURE_SECRET_VERSION (Config.SecretVersion) is not a version",
 			"take one from `az keyvault secret list-versions`, the last part of its id, or unset it for the latest")
 	}
