@@ -88,10 +88,8 @@ func collect(cmd *cobra.Command) info {
 	defer slog.SetDefault(before)
 
 	i := info{build: thisBuild(), OK: true, Problems: []problem{}, Hosts: []string{}}
-	each, err := providers.EachFromEnv(cmd.Context())
-	if err != nil {
-		i.OK, i.Problems = false, append(i.Problems, told(err)...)
-	}
+	each, enabling := providers.EachFromEnv(cmd.Context())
+	i.Problems = append(i.Problems, told(enabling)...)
 	usable := false
 	for _, slug := range providers.Names() {
 		p := provider{Name: slug, Status: "disabled", Problems: []problem{}, Settings: []setting{}}
@@ -117,7 +115,7 @@ func collect(cmd *cobra.Command) info {
 		i.Problems = append(i.Problems, told(err)...)
 	}
 	i.OK = usable && err == nil
-	i.Settings = values("", err)
+	i.Settings = values("", env.Problems(enabling, err))
 	if i.Hosts = cfg.AllowedHosts; i.Hosts == nil {
 		i.Hosts = []string{}
 	}
@@ -160,7 +158,7 @@ func values(slug string, err error) []setting {
 func complained(err error, v settings.Variable) bool {
 	for _, one := range env.Each(err) {
 		e, ok := errors.AsType[*secretsauth.Error](one)
-		if ok && (strings.HasPrefix(e.Summary, v.Name) || v.Alias != "" && strings.HasPrefix(e.Summary, v.Alias)) {
+		if ok && (strings.Contains(e.Summary+e.Fix, v.Name) || v.Alias != "" && strings.Contains(e.Summary+e.Fix, v.Alias)) {
 			return true
 		}
 	}

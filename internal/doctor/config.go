@@ -62,7 +62,7 @@ func (v *visit) configuration(p *patient) {
 func problems(err error) (missing, bad []error) {
 	for _, one := range env.Each(err) {
 		e, ok := errors.AsType[*secretsauth.Error](one)
-		if ok && (strings.Contains(e.Summary, " is not set") || strings.HasPrefix(e.Summary, "no way to log in")) {
+		if ok && strings.Contains(e.Summary, " is not set") {
 			missing = append(missing, one)
 		} else {
 			bad = append(bad, one)

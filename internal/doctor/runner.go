@@ -31,8 +31,26 @@ func (r Result) MarshalJSON() ([]byte, error) {
 	}{r.ID, r.Provider, r.Status, r.Summary, r.Cause, r.Fix, float64(r.Duration.Microseconds()) / 1000})
 }
 
-// checkTimeout bounds one check, inside the time of the whole.
+// checkTimeout bounds one check. It also has no more than half of what is left of
+// the whole run's time, so that there is some to say what has hung.
 const checkTimeout = 10 * time.Second
+
+func (v *visit) share() (context.Context, context.CancelFunc) {
+	bound := checkTimeout
+	if end, ok := v.ctx.Deadline(); ok {
+		bound = min(bound, time.Until(end)/2)
+	}
+	return context.WithTimeout(v.ctx, bound)
+}
+
+// noTime is a check that was not made, which is no success.
+func (v *visit) noTime(id string) inspect.Finding {
+	f := inspect.Finding{Status: inspect.Fail, Summary: "not checked", Cause: "the time for the run is over", Fix: "give more, such as --timeout 1m"}
+	if v.blocked == "" {
+		v.block(id)
+	}
+	return v.note(id, f)
+}
 
 // visit runs checks one after the other. Once one has failed that the others build
 // on, those are skipped.
@@ -66,10 +84,10 @@ func (v *visit) block(id string) { v.blocked = "not checked: " + id + " failed" 
 
 // always looks whatever has failed so far.
 func (v *visit) always(id string, look func(context.Context) inspect.Finding) inspect.Finding {
-	if err := v.ctx.Err(); err != nil {
-		return v.note(id, inspect.Skipped("not checked: no time left (--timeout)"))
+	if v.ctx.Err() != nil {
+		return v.noTime(id)
 	}
-	ctx, cancel := context.WithTimeout(v.ctx, checkTimeout)
+	ctx, cancel := v.share()
 	defer cancel()
 	v.log.DebugContext(ctx, "Check "+id+" begins", "provider", v.provider)
 	begun := time.Now()

@@ -63,6 +63,7 @@ func travel(ctx context.Context, to *url.URL, transport *http.Transport, what na
 	t := &trip{to: to, what: what}
 	own := transport.Clone()
 	own.DisableKeepAlives = true
+	own.ResponseHeaderTimeout = 2 * time.Second // the connection is what counts here
 	own.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 		t.set(func() { t.proxyStatus = resp.StatusCode })
 		return nil
@@ -350,7 +351,7 @@ func (v *visit) travel(prefix string, to *url.URL, transport *http.Transport, wh
 		}
 		return
 	}
-	ctx, cancel := context.WithTimeout(v.ctx, checkTimeout)
+	ctx, cancel := v.share()
 	defer cancel()
 	t := travel(ctx, to, transport, what)
 	t.mu.Lock() // a dial that lost the race may still report
