@@ -315,7 +315,7 @@ func (t *trip) certificate() inspect.Finding {
 		return inspect.Warned("the certificate is not verified", "VAULT_SKIP_VERIFY is set: anybody on the way can read the token and the secret",
 			"unset VAULT_SKIP_VERIFY, and set VAULT_CACERT to the certificate of its authority")
 	case left < soon:
-		return inspect.Warned(summary, fmt.Sprintf("the certificate ends in %s", days(left)), "have it renewed")
+		return inspect.Warned(summary, fmt.Sprintf("the certificate ends in %s", inspect.Span(left)), "have it renewed")
 	}
 	return inspect.Passed(summary)
 }
@@ -332,16 +332,6 @@ func namesOf(c *x509.Certificate) string {
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
-
-func days(d time.Duration) string {
-	if d < 0 {
-		return "the past"
-	}
-	if d < 48*time.Hour {
-		return fmt.Sprintf("%.0f hours", d.Hours())
-	}
-	return fmt.Sprintf("%.0f days", d.Hours()/24)
-}
 
 // travel runs the three checks of a trip. Each has the time of its own phase.
 func (v *visit) travel(prefix string, to *url.URL, transport *http.Transport, what names) {

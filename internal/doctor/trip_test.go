@@ -62,7 +62,7 @@ func TestTheWayToAStore(t *testing.T) {
 		{"expired", ca.serve(t, certificate{from: -48 * time.Hour, to: -24 * time.Hour}), ca.trusted(), "store.tls", inspect.Fail, []string{"expired", "renew"}},
 		{"not valid yet", ca.serve(t, certificate{from: 24 * time.Hour, to: 48 * time.Hour}), ca.trusted(), "store.tls", inspect.Fail, []string{"not valid yet", "clock"}},
 		{"wrong name", ca.serve(t, certificate{names: []string{"other.test"}}), ca.trusted(), "store.tls", inspect.Fail, []string{"wrong name", "other.test"}},
-		{"ends soon", ca.serve(t, certificate{to: 5 * 24 * time.Hour}), ca.trusted(), "store.tls", inspect.Warn, []string{"ends in 5 days"}},
+		{"ends soon", ca.serve(t, certificate{to: 5*24*time.Hour + time.Hour}), ca.trusted(), "store.tls", inspect.Warn, []string{"ends in 5 days"}},
 		{"not verified", good, &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, "store.tls", inspect.Warn, []string{"VAULT_SKIP_VERIFY"}}, //nolint:gosec // what is warned of
 		{"https to plain http", strings.Replace(plain.URL, "http:", "https:", 1), &http.Transport{}, "store.tls", inspect.Fail, []string{"speaks plain http", "http://"}},
 		{"http to https", strings.Replace(good, "https:", "http:", 1), &http.Transport{}, "store.tls", inspect.Fail, []string{"speaks TLS", "https://"}},

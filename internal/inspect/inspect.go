@@ -6,8 +6,10 @@ package inspect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 )
@@ -91,4 +93,21 @@ func Printable(text string) string {
 		return quoted
 	}
 	return text
+}
+
+// Span is a length of time in its largest unit, such as "2 days".
+func Span(d time.Duration) string {
+	n, unit := max(d, 0)/time.Second, "second"
+	switch {
+	case d >= 48*time.Hour:
+		n, unit = d/(24*time.Hour), "day"
+	case d >= 2*time.Hour:
+		n, unit = d/time.Hour, "hour"
+	case d >= 2*time.Minute:
+		n, unit = d/time.Minute, "minute"
+	}
+	if n != 1 {
+		unit += "s"
+	}
+	return fmt.Sprintf("%d %s", n, unit)
 }

@@ -26,7 +26,7 @@ func Of(name string, choices []string) string {
 		return best
 	}
 	for _, choice := range choices {
-		if strings.Contains(name, lettersOnly(choice)) {
+		if short := lettersOnly(choice); len(short) >= 3 && strings.Contains(name, short) {
 			return choice
 		}
 	}

@@ -3,10 +3,10 @@ package aws
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -30,9 +30,20 @@ const requestTimeout = 5 * time.Second
 // load brings together what the SDK needs, and sends nothing. The SDK's own errors
 // quote files.
 func (c Config) load(t target) (aws.Config, error) {
-	if err := checkVariables(); err != nil {
-		return aws.Config{}, err
+	files := unpadded("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+	sdk, err := config.LoadDefaultConfig(context.Background(), c.loadOptions(t)...)
+	switch {
+	case files != nil:
+		err = files // of which the SDK's own problem may come
+	case err != nil:
+		err = refusedConfig(err)
+	case t.region == "":
+		sdk.Region, err = regionOf(sdk)
 	}
+	return sdk, env.Problems(checkVariables(), err)
+}
+
+func (c Config) loadOptions(t target) []func(*config.LoadOptions) error {
 	options := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer { return newRetryer(env.BoundAttempts(c.MaxAttempts)) }),
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(requestTimeout)),
@@ -56,44 +67,51 @@ func (c Config) load(t target) (aws.Config, error) {
 	if profile := c.profile(); profile != "" {
 		options = append(options, config.WithSharedConfigProfile(profile))
 	}
-	sdk, err := config.LoadDefaultConfig(context.Background(), options...)
-	if err != nil {
-		return aws.Config{}, refusedConfig(err)
-	}
-	if sdk.Region = strings.TrimSpace(sdk.Region); sdk.Region == "" {
+	return options
+}
+
+// regionOf is the profile's region.
+func regionOf(sdk aws.Config) (string, error) {
+	region := strings.TrimSpace(sdk.Region)
+	if region == "" {
 		// A blank AWS_REGION counts as unset, other than for the SDK.
 		for _, source := range sdk.ConfigSources {
 			if shared, ok := source.(config.SharedConfig); ok {
-				sdk.Region = shared.Region
+				region = shared.Region
 			}
 		}
 	}
 	switch {
-	case sdk.Region == "":
-		return aws.Config{}, badConfig("AWS_REGION is not set, and neither the secret's name nor the profile has a region", "export AWS_REGION=eu-central-1")
-	case !regionName.MatchString(sdk.Region):
-		return aws.Config{}, badConfig("the profile's region is not a region", "run `aws configure set region eu-central-1`, or export AWS_REGION")
+	case region == "":
+		return "", badConfig("AWS_REGION (Config.Region) is not set, and neither the secret's name nor the profile has a region", "export AWS_REGION=eu-central-1")
+	case !regionName.MatchString(region):
+		return "", badConfig("AWS_PROFILE (Config.Profile) has a region that is none", "run `aws configure set region eu-central-1`, or export AWS_REGION")
 	}
-	return sdk, nil
+	return region, nil
 }
 
+// refusedVariable is how the SDK names a variable whose value it refuses.
+var refusedVariable = regexp.MustCompile(`environment variable, (AWS_[A-Z0-9_]{1,60})=`)
+
 func refusedConfig(err error) error {
-	if missing, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
-		if raw := os.Getenv("AWS_PROFILE"); raw != strings.TrimSpace(raw) {
-			return padded("AWS_PROFILE")
-		}
-		return badConfig(fmt.Sprintf("there is no profile %q in the shared AWS files", missing.Profile),
-			"see those there are with `aws configure list-profiles` and correct AWS_PROFILE")
-	}
-	if _, ok := errors.AsType[config.AssumeRoleTokenProviderNotSetError](err); ok {
-		return badConfig("the profile's role asks for an MFA code, and there is nobody to ask",
+	const look = "check ~/.aws/config, ~/.aws/credentials and the AWS_ variables with `aws configure list`"
+	_, noProfile := errors.AsType[config.SharedConfigProfileNotExistError](err)
+	_, mfa := errors.AsType[config.AssumeRoleTokenProviderNotSetError](err)
+	profile := os.Getenv("AWS_PROFILE")
+	switch variable := refusedVariable.FindStringSubmatch(err.Error()); {
+	case noProfile && profile != strings.TrimSpace(profile):
+		return padded("AWS_PROFILE")
+	case noProfile:
+		return badConfig("AWS_PROFILE (Config.Profile) names a profile that is not in the shared AWS files", "see those there are with `aws configure list-profiles`")
+	case mfa:
+		return badConfig("AWS_PROFILE (Config.Profile) names one whose role asks for an MFA code, and there is nobody to ask",
 			"use a profile without mfa_serial, such as one of `aws configure sso`")
+	case os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE") != "" && os.Getenv("AWS_ROLE_ARN") == "":
+		return badConfig("AWS_ROLE_ARN is not set, and AWS_WEB_IDENTITY_TOKEN_FILE is", "export AWS_ROLE_ARN, the role that the token is for")
+	case variable != nil:
+		return badConfig(variable[1]+" has a value that the AWS SDK refuses", "correct or unset it; "+look)
 	}
-	if os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE") != "" && os.Getenv("AWS_ROLE_ARN") == "" {
-		return badConfig("AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not", "export AWS_ROLE_ARN, the role that the token is for")
-	}
-	return badConfig("the AWS SDK refuses its environment or shared files",
-		"check ~/.aws/config, ~/.aws/credentials, AWS_CA_BUNDLE and the other AWS_ variables with `aws configure list`")
+	return badConfig("AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CA_BUNDLE or another of the AWS SDK's settings cannot be used", look)
 }
 
 // profile is what the SDK must be told. A profile that it is told goes before the
@@ -117,22 +135,28 @@ func (c Config) profile() string {
 // checkVariables refuses values that the SDK would take as they stand, spaces
 // included, and endpoints that are none. It does not quote them.
 func checkVariables() error {
-	names := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE"}
+	names := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 	if os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE") != "" {
 		names = append(names, "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME")
 	}
-	for _, name := range names {
-		if value := os.Getenv(name); value != strings.TrimSpace(value) {
-			return padded(name)
-		}
-	}
+	problems := []error{unpadded(names...)}
 	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_STS"} {
 		if value := env.Get(name); value != "" && !isEndpoint(value) {
-			return badConfig(name+" is not an http or https URL without userinfo", "unset it for AWS's own endpoint")
+			problems = append(problems, badConfig(name+" is not an http or https URL without userinfo", "unset it for AWS's own endpoint"))
 		}
 	}
-	return nil
+	return env.Problems(problems...)
+}
+
+// unpadded refuses white space around values.
+func unpadded(names ...string) error {
+	var problems []error
+	for _, name := range names {
+		if value := os.Getenv(name); value != strings.TrimSpace(value) {
+			problems = append(problems, padded(name))
+		}
+	}
+	return env.Problems(problems...)
 }
 
 func padded(name string) error {
@@ -183,13 +207,20 @@ func (w webIdentityAt) AssumeRoleWithWebIdentity(ctx context.Context, in *sts.As
 	return w.AssumeRoleWithWebIdentityAPIClient.AssumeRoleWithWebIdentity(ctx, in, append(more, w.at)...)
 }
 
-// connect makes a client with credentials that have been asked for by no one yet.
-func (c Config) connect(sdk aws.Config, via *http.Client) *secretsmanager.Client {
+// session is one set of credentials, and what uses them.
+type session struct {
+	credentials aws.CredentialsProvider
+	secrets     *secretsmanager.Client
+	sts         *sts.Client
+}
+
+// connect makes a session with credentials that have been asked for by no one yet.
+func (c Config) connect(sdk aws.Config, via *http.Client) *session {
 	sdk.HTTPClient = via
 	sdk.Credentials = source{sdk.Credentials}
+	atSTS := func(o *sts.Options) { o.BaseEndpoint = c.endpoint(o.BaseEndpoint) }
 	if role := strings.TrimSpace(c.RoleARN); role != "" {
-		client := sts.NewFromConfig(sdk, func(o *sts.Options) { o.BaseEndpoint = c.endpoint(o.BaseEndpoint) })
-		sdk.Credentials = source{aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, role, func(o *stscreds.AssumeRoleOptions) {
+		sdk.Credentials = source{aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(sdk, atSTS), role, func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = "mlflow-secrets-auth"
 			if session := strings.TrimSpace(c.RoleSessionName); session != "" {
 				o.RoleSessionName = session
@@ -202,7 +233,11 @@ func (c Config) connect(sdk aws.Config, via *http.Client) *secretsmanager.Client
 			o.ExpiryWindow, o.ExpiryWindowJitterFrac = time.Minute, 0.5
 		})}
 	}
-	return secretsmanager.NewFromConfig(sdk, func(o *secretsmanager.Options) { o.BaseEndpoint = c.endpoint(o.BaseEndpoint) })
+	return &session{
+		credentials: sdk.Credentials,
+		secrets:     secretsmanager.NewFromConfig(sdk, func(o *secretsmanager.Options) { o.BaseEndpoint = c.endpoint(o.BaseEndpoint) }),
+		sts:         sts.NewFromConfig(sdk, atSTS),
+	}
 }
 
 // httpClient is a copy of the caller's client, or the SDK's, that follows no

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
@@ -65,8 +67,8 @@ type Config struct {
 }
 
 // ConfigFromEnv reads the variables named in [Config]. Values are trimmed, an
-// empty one counts as unset. An error wraps [secretsauth.ErrConfig] and names the
-// variable, never its value; missing ones are errors too.
+// empty one counts as unset. An error wraps [secretsauth.ErrConfig] and names every
+// variable that is missing or of no use, never its value.
 func ConfigFromEnv() (Config, error) {
 	log := env.Logger()
 	cfg := Config{
@@ -75,6 +77,7 @@ func ConfigFromEnv() (Config, error) {
 		Region:        env.Get("AWS_REGION", "AWS_DEFAULT_REGION"),
 		Profile:       env.Get("AWS_PROFILE"),
 		TTL:           env.TTL("MLFLOW_AWS_TTL_SEC", log),
+		Mode:          secretsauth.AuthMode(env.Get("MLFLOW_AWS_AUTH_MODE")),
 		MaxAttempts:   env.Attempts(log),
 	}
 	if env.Get("AWS_WEB_IDENTITY_TOKEN_FILE") == "" {
@@ -82,18 +85,27 @@ func ConfigFromEnv() (Config, error) {
 		cfg.RoleSessionName = env.Get("AWS_ROLE_SESSION_NAME")
 		cfg.ExternalID = env.Get("AWS_EXTERNAL_ID")
 	}
-	var err error
-	if cfg.Mode, err = secretsauth.ParseAuthMode(env.Get("MLFLOW_AWS_AUTH_MODE")); err != nil {
-		return Config{}, badConfig("MLFLOW_AWS_AUTH_MODE is not an auth mode", "use bearer or basic, or unset it to go by what the secret holds")
-	}
-	t, err := cfg.resolve()
-	if err != nil {
-		return Config{}, err
-	}
-	if _, err := cfg.load(t); err != nil {
+	if _, _, err := cfg.check(); err != nil {
 		return Config{}, err
 	}
 	return cfg, nil
+}
+
+// check says everything that is wrong with c and with what the SDK reads besides.
+// It leaves c with the mode by its proper name.
+func (c *Config) check() (target, aws.Config, error) {
+	var badMode, badTTL error
+	mode, err := secretsauth.ParseAuthMode(string(c.Mode))
+	if err != nil {
+		badMode = badConfig("MLFLOW_AWS_AUTH_MODE (Config.Mode) is not an auth mode", "use bearer or basic, or leave it unset to go by what the secret holds")
+	}
+	c.Mode = mode
+	if c.TTL < 0 {
+		badTTL = badConfig("MLFLOW_AWS_TTL_SEC (Config.TTL) is negative", "leave it zero for the default")
+	}
+	t, badTarget := c.resolve()
+	sdk, badSDK := c.load(t)
+	return t, sdk, env.Problems(badTarget, badMode, badTTL, badSDK)
 }
 
 // String names the secret.

@@ -17,7 +17,9 @@
 //	  "Resource": "arn:aws:secretsmanager:REGION:ACCOUNT:secret:mlflow/auth-*"
 //	}
 //
-// and kms:Decrypt on the key, where the secret is encrypted by one of your own.
+// and kms:Decrypt on the key, where the secret is encrypted by one of your own. The
+// command mlflow-secrets-auth doctor says more of a secret that is not found where it
+// may use secretsmanager:ListSecrets, ListSecretVersionIds and DescribeSecret too.
 //
 // # Credentials and region
 //

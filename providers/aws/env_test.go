@@ -7,11 +7,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/aws"
 )
 
@@ -111,6 +113,64 @@ func TestConfigFromEnv(t *testing.T) {
 				t.Errorf("New refuses it: %v", err)
 			}
 		})
+	}
+}
+
+// Each problem names its variable first, and none hides another.
+func TestAllProblemsAtOnce(t *testing.T) {
+	files := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(files, []byte("[profile bad]\nregion = Canary!\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		env  map[string]string
+		want []string // how the summaries begin
+	}{
+		{"nothing is set", nil, []string{"MLFLOW_AWS_SECRET_NAME (Config.SecretName) is not set", "AWS_REGION (Config.Region) is not set"}},
+		{"everything is bad", map[string]string{
+			"MLFLOW_AWS_SECRET_NAME": "the canary", "AWS_REGION": "canary!", "MLFLOW_AWS_SECRET_VERSION": "the canary", "MLFLOW_AWS_AUTH_MODE": "canary",
+			"AWS_ROLE_ARN": "canary", "AWS_ROLE_SESSION_NAME": "the canary", "AWS_EXTERNAL_ID": "the canary",
+			"AWS_ACCESS_KEY_ID": "canary ", "AWS_SECRET_ACCESS_KEY": "canary\n", "AWS_SESSION_TOKEN": " canary",
+			"AWS_ENDPOINT_URL": "canary", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "canary:1", "AWS_ENDPOINT_URL_STS": "http://canary@a", "AWS_PROFILE": "canary",
+		}, []string{"MLFLOW_AWS_SECRET_NAME (", "AWS_REGION (", "MLFLOW_AWS_SECRET_VERSION (", "AWS_ROLE_ARN (", "AWS_ROLE_SESSION_NAME (", "AWS_EXTERNAL_ID (", "MLFLOW_AWS_AUTH_MODE (",
+			"AWS_ACCESS_KEY_ID has white space", "AWS_SECRET_ACCESS_KEY has", "AWS_SESSION_TOKEN has",
+			"AWS_ENDPOINT_URL is not", "AWS_ENDPOINT_URL_SECRETS_MANAGER is not", "AWS_ENDPOINT_URL_STS is not", "AWS_PROFILE (Config.Profile) names a profile that is not"}},
+		{"a bad region of the profile", map[string]string{"AWS_PROFILE": "bad"}, []string{"MLFLOW_AWS_SECRET_NAME (", "AWS_PROFILE (Config.Profile) has a region that is none"}},
+		{"files, and what comes of them", map[string]string{"AWS_CONFIG_FILE": " canary", "AWS_CA_BUNDLE": "canary ", "AWS_PROFILE": "canary", "MLFLOW_AWS_SECRET_NAME": "a"},
+			[]string{"AWS_CONFIG_FILE has white space", "AWS_CA_BUNDLE has white space"}},
+		{"a setting of the SDK's", map[string]string{"AWS_USE_FIPS_ENDPOINT": "canary", "AWS_REGION": "eu-central-1"}, []string{"MLFLOW_AWS_SECRET_NAME (", "AWS_USE_FIPS_ENDPOINT has a value"}},
+		{"a file of the SDK's", map[string]string{"AWS_CA_BUNDLE": "/canary", "MLFLOW_AWS_SECRET_NAME": "a", "AWS_REGION": "eu-central-1"}, []string{"AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CA_BUNDLE or"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Setenv("AWS_CONFIG_FILE", files)
+			for name, value := range test.env {
+				t.Setenv(name, value)
+			}
+			_, err := aws.ConfigFromEnv()
+			if !errors.Is(err, secretsauth.ErrConfig) || strings.Contains(strings.ToLower(err.Error()), "canary") || strings.Contains(err.Error(), "\n") {
+				t.Error("not ErrConfig on one line, without the values")
+			}
+			var got []string
+			for _, one := range env.Each(err) {
+				e, ok := one.(*secretsauth.Error) //nolint:errorlint // the error itself
+				if !ok || e.Fix == "" {
+					t.Fatalf("%T without a fix", one)
+				}
+				got = append(got, e.Summary)
+			}
+			if !slices.EqualFunc(got, test.want, strings.HasPrefix) {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
+
+	t.Setenv("AWS_REGION", "")
+	_, err := aws.New(aws.Config{TTL: -1, Mode: "digest", Endpoint: "localhost"})
+	for _, want := range []string{"MLFLOW_AWS_SECRET_NAME (", "MLFLOW_AWS_TTL_SEC (Config.TTL)", "MLFLOW_AWS_AUTH_MODE (Config.Mode)", "AWS_ENDPOINT_URL (Config.Endpoint)", "AWS_REGION (Config.Region) is not set"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New does not say %s: %v", want, err)
+		}
 	}
 }
 

@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/aws/smithy-go"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
 )
 
@@ -57,6 +59,9 @@ func shown(err error) string {
 
 // explain turns what the SDK says into an error that says what to do.
 func (p *Provider) explain(ctx context.Context, err error) *secretsauth.Error {
+	if own, ok := env.Each(err)[0].(*secretsauth.Error); ok { //nolint:errorlint // what connect says, not a caller's client
+		return own
+	}
 	_, credentials := errors.AsType[*sourceError](err)
 	var e *secretsauth.Error
 	switch {
@@ -109,33 +114,55 @@ func (p *Provider) noAnswer() *secretsauth.Error {
 // refused is what Secrets Manager says no to, by its codes; nil if it is not known,
 // or if the reason may pass.
 func (p *Provider) refused(api smithy.APIError) *secretsauth.Error {
-	says := func(text string) bool {
-		return strings.Contains(strings.ToLower(api.ErrorMessage()), strings.ToLower(text))
-	}
 	switch c := api.ErrorCode(); {
-	case c == "ResourceNotFoundException":
-		return p.notFound(says("secret value for") || says("VersionId") || says("staging label"))
-	case c == "InvalidRequestException" && (says("marked for deletion") || says("scheduled for deletion") || says("deleted")):
+	case c == missing:
+		return p.notFound(saysVersion(api))
+	case c == "InvalidRequestException" && says(api, "deletion", "deleted"):
 		return p.failure(secretsauth.ErrNotFound, fmt.Sprintf("secret %s is scheduled for deletion", p.target.name),
 			p.cli("restore-secret"), nil)
-	case c == "DecryptionFailure", isDenied(c) && (says("Access to KMS") || says("kms:Decrypt")):
+	case isKMS(api):
 		return p.failure(secretsauth.ErrDenied, "the secret's KMS key may not be used ("+c+")",
 			"grant kms:Decrypt on the key that encrypts "+p.target.name+", in the caller's policy and in the key's, and see that the key is enabled", nil)
 	case isDenied(c):
 		return p.failure(secretsauth.ErrDenied, authFailed+c,
 			"grant secretsmanager:GetSecretValue on "+p.target.resource(p.region)+", in the caller's policy, the secret's or the VPC endpoint's; who is asking: `aws sts get-caller-identity`", nil)
-	case strings.HasPrefix(c, "ExpiredToken"), c == "RequestExpired":
-		return p.failure(secretsauth.ErrDenied, authFailed+"the credentials have expired ("+c+")", renewFix, nil)
-	case rejected[c] && says("valid region"):
+	case rejected[c] && says(api, "valid region"):
 		return p.failure(secretsauth.ErrConfig, "the request was signed for another region than the endpoint's", "let AWS_REGION and AWS_ENDPOINT_URL agree", nil)
 	case rejected[c]:
-		return p.failure(secretsauth.ErrDenied, authFailed+"the credentials are not accepted ("+c+")",
-			"check them with `aws sts get-caller-identity`, the machine's clock, and that the account has region "+p.region+" enabled", nil)
+		return p.notAccepted(c)
 	}
 	return nil
 }
 
+// notAccepted is for AWS's codes in rejected.
+func (p *Provider) notAccepted(code string) *secretsauth.Error {
+	if strings.HasPrefix(code, "ExpiredToken") || code == "RequestExpired" {
+		return p.failure(secretsauth.ErrDenied, authFailed+"the credentials have expired ("+code+")", renewFix, nil)
+	}
+	return p.failure(secretsauth.ErrDenied, authFailed+"the credentials are not accepted ("+code+")",
+		"check them with `aws sts get-caller-identity`, the machine's clock, and that the account has region "+p.region+" enabled", nil)
+}
+
+// missing is AWS's code for a secret, or a version of one, that is not there.
+const missing = "ResourceNotFoundException"
+
 func isDenied(code string) bool { return code == "AccessDeniedException" || code == "AccessDenied" }
+
+func isKMS(api smithy.APIError) bool {
+	c := api.ErrorCode()
+	return c == "DecryptionFailure" || isDenied(c) && says(api, "access to kms", "kms:decrypt")
+}
+
+// saysVersion reports whether it is a version that is missing.
+func saysVersion(api smithy.APIError) bool {
+	return says(api, "secret value for", "versionid", "staging label")
+}
+
+// says reports whether AWS's message has one of texts, which are lower case, in it.
+func says(api smithy.APIError, texts ...string) bool {
+	message := strings.ToLower(api.ErrorMessage())
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(message, text) })
+}
 
 // notFound tells a secret that is not there from a version that is not.
 func (p *Provider) notFound(version bool) *secretsauth.Error {
@@ -172,13 +199,16 @@ func (p *Provider) unreachable(err error) *secretsauth.Error {
 	case dns:
 		return p.failure(secretsauth.ErrUnavailable, "the address of Secrets Manager in region "+p.region+" does not resolve",
 			"check AWS_REGION and DNS: `nslookup secretsmanager."+p.region+".amazonaws.com`", netcause.Of(err))
-	case strings.Contains(err.Error(), "endpoint rule error"): // the SDK has no type for it
+	case noEndpoint(err):
 		return p.failure(secretsauth.ErrConfig, "the SDK finds no endpoint for Secrets Manager in region "+p.region+" with these settings",
 			"check AWS_REGION; AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT do not go with AWS_ENDPOINT_URL", nil)
 	}
 	return p.failure(secretsauth.ErrUnavailable, "cannot reach Secrets Manager in region "+p.region,
 		"check the network, AWS_ENDPOINT_URL and AWS_REGION; in a private subnet a VPC endpoint for secretsmanager is needed", netcause.Of(err))
 }
+
+// noEndpoint reports whether the SDK knows of none. It has no type for it.
+func noEndpoint(err error) bool { return strings.Contains(err.Error(), "endpoint rule error") }
 
 // cli is a command of AWS's for the secret.
 func (p *Provider) cli(command string) string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,9 +28,10 @@ type Provider struct {
 	ttl    time.Duration
 	mode   secretsauth.AuthMode
 
-	client   atomic.Pointer[secretsmanager.Client] // nil: none had credentials
+	via      *http.Client
+	session  atomic.Pointer[session] // nil: none had credentials
 	renewing sync.Mutex
-	connect  func() (*secretsmanager.Client, error) // with credentials looked for anew
+	connect  func() (*session, error) // with credentials looked for anew
 }
 
 var _ secretsauth.Provider = (*Provider)(nil)
@@ -37,32 +39,21 @@ var _ secretsauth.Provider = (*Provider)(nil)
 // New checks cfg and returns a provider. It reads the SDK's environment variables
 // and shared files, and sends nothing. An error wraps [secretsauth.ErrConfig].
 func New(cfg Config) (*Provider, error) {
-	t, err := cfg.resolve()
-	if err != nil {
-		return nil, err
-	}
-	mode, err := secretsauth.ParseAuthMode(string(cfg.Mode))
-	if err != nil {
-		return nil, badConfig("Config.Mode is not an auth mode", "use secretsauth.AuthBearer or AuthBasic, or leave it empty")
-	}
-	if cfg.TTL < 0 {
-		return nil, badConfig("Config.TTL is negative", "leave it zero for the default")
-	}
-	sdk, err := cfg.load(t)
+	t, sdk, err := cfg.check()
 	if err != nil {
 		return nil, err
 	}
 	t.region = sdk.Region // for good, whatever the profile says later
 	via := cfg.httpClient(sdk)
-	p := &Provider{target: t, region: t.region, role: strings.TrimSpace(cfg.RoleARN), ttl: cfg.TTL, mode: mode}
-	p.connect = func() (*secretsmanager.Client, error) {
+	p := &Provider{target: t, region: t.region, role: strings.TrimSpace(cfg.RoleARN), ttl: cfg.TTL, mode: cfg.Mode, via: via}
+	p.connect = func() (*session, error) {
 		sdk, err := cfg.load(t)
 		if err != nil {
 			return nil, err
 		}
 		return cfg.connect(sdk, via), nil
 	}
-	p.client.Store(cfg.connect(sdk, via))
+	p.session.Store(cfg.connect(sdk, via))
 	return p, nil
 }
 
@@ -81,25 +72,70 @@ func (p *Provider) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.Key(
 
 // Fetch reads the secret. Every error is a [*secretsauth.Error].
 func (p *Provider) Fetch(ctx context.Context) (secretsauth.Secret, error) {
-	client, err := p.current()
+	out, err := with(ctx, p, p.get)
 	if err != nil {
-		return secretsauth.Secret{}, err
-	}
-	out, err := p.get(ctx, client)
-	if err != nil && rejected[codeOf(err)] && ctx.Err() == nil {
-		// Credentials can be revoked before the time they were given, and files be
-		// renewed by other programs.
-		if fresh, failed := p.renew(client); failed == nil {
-			client = fresh
-			out, err = p.get(ctx, client)
-		}
-	}
-	if err != nil {
-		if _, none := errors.AsType[*sourceError](err); none {
-			p.client.CompareAndSwap(client, nil) // look again at the next read
-		}
 		return secretsauth.Secret{}, p.explain(ctx, err)
 	}
+	return p.parse(out)
+}
+
+// with calls AWS. When AWS does not accept the credentials they are looked for
+// anew, and it is called once more: they can be revoked before the time they were
+// given, and files be renewed by other programs.
+func with[T any](ctx context.Context, p *Provider, call func(context.Context, *session) (T, error)) (T, error) {
+	s, err := p.current()
+	if err != nil {
+		var none T
+		return none, err
+	}
+	out, err := call(ctx, s)
+	if err != nil && rejected[codeOf(err)] && ctx.Err() == nil {
+		if fresh, failed := p.renew(s); failed == nil {
+			s = fresh
+			out, err = call(ctx, s)
+		}
+	}
+	if _, none := errors.AsType[*sourceError](err); none {
+		p.session.CompareAndSwap(s, nil) // look again at the next call
+	}
+	return out, err
+}
+
+func (p *Provider) current() (*session, error) {
+	if s := p.session.Load(); s != nil {
+		return s, nil
+	}
+	return p.renew(nil)
+}
+
+// renew looks for credentials anew, once for all whose session was used.
+func (p *Provider) renew(used *session) (*session, error) {
+	p.renewing.Lock()
+	defer p.renewing.Unlock()
+	if s := p.session.Load(); s != used && s != nil {
+		return s, nil
+	}
+	fresh, err := p.connect()
+	if err != nil {
+		return nil, err
+	}
+	p.session.Store(fresh)
+	return fresh, nil
+}
+
+func (p *Provider) get(ctx context.Context, s *session) (*secretsmanager.GetSecretValueOutput, error) {
+	in := &secretsmanager.GetSecretValueInput{SecretId: &p.target.name}
+	switch {
+	case p.target.byID:
+		in.VersionId = &p.target.version
+	case p.target.version != "":
+		in.VersionStage = &p.target.version
+	}
+	return s.secrets.GetSecretValue(ctx, in)
+}
+
+// parse takes the credential from what was read.
+func (p *Provider) parse(out *secretsmanager.GetSecretValueOutput) (secretsauth.Secret, error) {
 	var raw []byte
 	switch {
 	case out.SecretString != nil:
@@ -120,37 +156,4 @@ func (p *Provider) Fetch(ctx context.Context) (secretsauth.Secret, error) {
 		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, summary, p.putFix("store it again"), nil)
 	}
 	return secret.WithTTL(p.ttl).WithMode(p.mode), nil
-}
-
-func (p *Provider) current() (*secretsmanager.Client, error) {
-	if client := p.client.Load(); client != nil {
-		return client, nil
-	}
-	return p.renew(nil)
-}
-
-// renew looks for credentials anew, once for all whose client was used.
-func (p *Provider) renew(used *secretsmanager.Client) (*secretsmanager.Client, error) {
-	p.renewing.Lock()
-	defer p.renewing.Unlock()
-	if client := p.client.Load(); client != used && client != nil {
-		return client, nil
-	}
-	fresh, err := p.connect()
-	if err != nil {
-		return nil, err
-	}
-	p.client.Store(fresh)
-	return fresh, nil
-}
-
-func (p *Provider) get(ctx context.Context, client *secretsmanager.Client) (*secretsmanager.GetSecretValueOutput, error) {
-	in := &secretsmanager.GetSecretValueInput{SecretId: &p.target.name}
-	switch {
-	case p.target.byID:
-		in.VersionId = &p.target.version
-	case p.target.version != "":
-		in.VersionStage = &p.target.version
-	}
-	return client.GetSecretValue(ctx, in)
 }

@@ -47,6 +47,10 @@ type standin struct {
 	tokens []string // session tokens of the reads
 	reject string   // an access key that is not, or no longer, accepted
 	hangs  int      // how many AssumeRole requests get no answer
+
+	identity *failure // in place of GetCallerIdentity's answer
+	caller   string   // ARN
+	looks             // what is there besides the value
 }
 
 type failure struct {
@@ -86,26 +90,27 @@ func (s *standin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		s.assumeRole(w, string(body))
 		return
 	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	if action := strings.TrimPrefix(req.Header.Get("X-Amz-Target"), "secretsmanager."); action != "GetSecretValue" {
+		s.look(w, req, action, body)
+		return
+	}
 	s.reads++
 	s.tokens = append(s.tokens, req.Header.Get("X-Amz-Security-Token"))
 	var in map[string]string
-	if err := json.Unmarshal(body, &in); err != nil || req.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" {
-		s.t.Errorf("an unexpected request: %s", req.Header.Get("X-Amz-Target"))
+	if err := json.Unmarshal(body, &in); err != nil {
+		s.t.Errorf("an unexpected request: %v", err)
 	}
 	s.asked = append(s.asked, in)
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	f := s.take(&s.fail)
 	if s.reject != "" && strings.Contains(req.Header.Get("Authorization"), "Credential="+s.reject+"/") {
 		f = &failure{status: http.StatusBadRequest, code: "UnrecognizedClientException", text: "The security token included in the request is invalid."}
 	}
-	if f != nil {
-		f.header(w)
-		_ = json.NewEncoder(w).Encode(map[string]string{"__type": f.code, "Message": f.text})
-		return
+	if f == nil && s.value == nil {
+		f = &failure{status: http.StatusBadRequest, code: "ResourceNotFoundException", text: notFoundText}
 	}
-	if s.value == nil {
-		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]string{"__type": "ResourceNotFoundException", "Message": notFoundText})
+	if f != nil {
+		f.inJSON(w)
 		return
 	}
 	_ = json.NewEncoder(w).Encode(s.value)
@@ -129,17 +134,30 @@ func (f *failure) header(w http.ResponseWriter) {
 	w.WriteHeader(f.status)
 }
 
+func (f *failure) inJSON(w http.ResponseWriter) {
+	f.header(w)
+	_ = json.NewEncoder(w).Encode(map[string]string{"__type": f.code, "Message": f.text})
+}
+
+func (f *failure) inXML(w http.ResponseWriter) {
+	f.header(w)
+	_, _ = fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`, f.code, f.text)
+}
+
 func (s *standin) assumeRole(w http.ResponseWriter, body string) {
 	form, err := url.ParseQuery(body)
 	action := form.Get("Action")
+	if action == "GetCallerIdentity" {
+		s.identify(w)
+		return
+	}
 	if err != nil || action != "AssumeRole" && action != "AssumeRoleWithWebIdentity" {
 		s.t.Errorf("an unexpected request: %q", action)
 	}
 	s.roles = append(s.roles, form)
 	w.Header().Set("Content-Type", "text/xml")
 	if f := s.take(&s.sts); f != nil {
-		f.header(w)
-		_, _ = fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`, f.code, f.text)
+		f.inXML(w)
 		return
 	}
 	_, _ = fmt.Fprintf(w, `<%[1]sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%[1]sResult><Credentials>

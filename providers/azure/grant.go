@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 )
 
 // grant is what may be told of a token.
@@ -72,5 +74,5 @@ func (g *grant) describe(now time.Time) string {
 	if len(who) > 0 {
 		text += fmt.Sprintf(" (%s)", strings.Join(who, ", "))
 	}
-	return text + "; its token is good for " + span(g.until.Sub(now))
+	return text + "; its token is good for " + inspect.Span(g.until.Sub(now))
 }

@@ -64,7 +64,7 @@ func (p *Provider) lookSecret(ctx context.Context) inspect.Finding {
 	f.Secret, f.Invalid = p.credential(r.answer)
 	if a := r.answer.Attributes; f.Invalid == nil && a != nil && a.Expires != nil && a.Expires.Sub(now) < soon {
 		f.Status, f.Fix = inspect.Warn, p.setSecret()+" --expires DATE"
-		f.Cause = fmt.Sprintf("it expires at %s, in %s", stamp(*a.Expires), span(a.Expires.Sub(now)))
+		f.Cause = fmt.Sprintf("it expires at %s, in %s", stamp(*a.Expires), inspect.Span(a.Expires.Sub(now)))
 	}
 	return f
 }
@@ -76,7 +76,7 @@ func about(answer azsecrets.Secret, now time.Time) string {
 		facts = append(facts, "version "+version[:8]+"…")
 	}
 	if at := created(answer.Attributes); !at.IsZero() {
-		facts = append(facts, span(now.Sub(at))+" old")
+		facts = append(facts, inspect.Span(now.Sub(at))+" old")
 	}
 	if len(facts) == 0 {
 		return ""
@@ -95,22 +95,4 @@ func created(a *azsecrets.SecretAttributes) time.Time {
 		return *a.Updated
 	}
 	return time.Time{}
-}
-
-// span is a time in its largest unit, such as "2 days".
-func span(d time.Duration) string {
-	d = max(d, 0)
-	n, unit := d/time.Second, "second"
-	switch {
-	case d >= 24*time.Hour:
-		n, unit = d/(24*time.Hour), "day"
-	case d >= time.Hour:
-		n, unit = d/time.Hour, "hour"
-	case d >= time.Minute:
-		n, unit = d/time.Minute, "minute"
-	}
-	if n != 1 {
-		unit += "s"
-	}
-	return fmt.Sprintf("%d %s", n, unit)
 }

@@ -279,9 +279,9 @@ func TestInspectTheSecret(t *testing.T) {
 		invalid string // in place of a secret
 	}{
 		{name: "days", answer: secretOf("VALUE", ago(2*day+time.Hour)), want: passed("read mlflow-auth (version 4387e9f3…, 2 days old)")},
-		{name: "a day", answer: secretOf("VALUE", ago(day+time.Hour)), want: passed("read mlflow-auth (version 4387e9f3…, 1 day old)")},
+		{name: "a day", answer: secretOf("VALUE", ago(day+time.Hour+time.Minute)), want: passed("read mlflow-auth (version 4387e9f3…, 25 hours old)")},
 		{name: "hours", answer: secretOf("VALUE", ago(23*time.Hour+time.Minute)), want: passed("read mlflow-auth (version 4387e9f3…, 23 hours old)")},
-		{name: "minutes", answer: secretOf("VALUE", ago(time.Minute+time.Second)), want: passed("read mlflow-auth (version 4387e9f3…, 1 minute old)")},
+		{name: "minutes", answer: secretOf("VALUE", ago(5*time.Minute+time.Second)), want: passed("read mlflow-auth (version 4387e9f3…, 5 minutes old)")},
 		{name: "in the future", answer: secretOf("VALUE", ago(-time.Hour)), want: passed("read mlflow-auth (version 4387e9f3…, 0 seconds old)")},
 		{name: "updated alone", answer: reply{status: 200, body: fmt.Sprintf(`{"value":"VALUE","id":"%s/%s","attributes":{"updated":%d}}`, at, version, time.Now().Add(-3*day-time.Hour).Unix())},
 			want: passed("read mlflow-auth (version 4387e9f3…, 3 days old)")},

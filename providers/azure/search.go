@@ -59,7 +59,7 @@ func state(a *azsecrets.SecretAttributes, now time.Time) string {
 		word = "disabled"
 	}
 	if at := created(a); !at.IsZero() {
-		word += ", " + span(now.Sub(at)) + " old"
+		word += ", " + inspect.Span(now.Sub(at)) + " old"
 	}
 	return " (" + word + ")"
 }

@@ -3,23 +3,24 @@ package vault
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 )
 
 // newClient returns a client of Vault's API for t without a token, and the bound
-// on one request.
+// on one request. [badVariables] has found none.
 func newClient(t target, custom *http.Client) (*api.Client, time.Duration, error) {
-	if variable := badVariable(); variable != "" {
-		return nil, 0, badConfig(variable+" cannot be used by Vault's client", "correct or unset "+variable)
-	}
 	cfg := api.DefaultConfig()
 	timeout := cfg.Timeout
 	httpClient := *cfg.HttpClient
@@ -44,7 +45,7 @@ func newClient(t target, custom *http.Client) (*api.Client, time.Duration, error
 	client, err := api.NewClient(cfg)
 	if err != nil {
 		// Its text may quote a variable (S160).
-		return nil, 0, badConfig("Vault's client refuses its environment", "check VAULT_HEADERS and the other VAULT_ variables")
+		return nil, 0, badConfig("VAULT_HEADERS or another VAULT_ variable is refused by Vault's client", "correct or unset it")
 	}
 	// NewClient took VAULT_TOKEN from the environment, and would take
 	// VAULT_WRAP_TTL at every request; here Config decides. The namespace is set
@@ -54,9 +55,9 @@ func newClient(t target, custom *http.Client) (*api.Client, time.Duration, error
 	return client, timeout, nil
 }
 
-// badVariable is the first environment variable that api.DefaultConfig would
-// stumble over: its own errors quote values, or do not say which variable.
-func badVariable() string {
+// badVariables are the environment variables that Vault's client would stumble
+// over: its own errors quote values, or do not say which variable.
+func badVariables() error {
 	checks := []struct {
 		name string
 		ok   func(value string) bool
@@ -65,27 +66,37 @@ func badVariable() string {
 		{api.EnvVaultSRVLookup, func(v string) bool { _, err := strconv.ParseBool(v); return err == nil }},
 		{api.EnvVaultDisableRedirects, func(v string) bool { _, err := strconv.ParseBool(v); return err == nil }},
 		{api.EnvVaultMaxRetries, func(v string) bool { _, err := strconv.ParseUint(v, 10, 32); return err == nil }},
+		{api.EnvVaultClientTimeout, isTimeout},
 		{api.EnvVaultProxyAddr, func(v string) bool { _, err := url.Parse(v); return err == nil }},
 		{api.EnvHTTPProxy, func(v string) bool { _, err := url.Parse(v); return err == nil }},
 		{api.EnvVaultCACert, func(v string) bool { _, err := os.ReadFile(v); return err == nil }}, //nolint:gosec // as Vault's client does
 		{api.EnvVaultCAPath, func(v string) bool { _, err := os.ReadDir(v); return err == nil }},
 		{api.EnvVaultClientCert, func(string) bool { return os.Getenv(api.EnvVaultClientKey) != "" && pair() }},
 		{api.EnvVaultClientKey, func(string) bool { return os.Getenv(api.EnvVaultClientCert) != "" }},
+		{api.EnvVaultHeaders, func(v string) bool { return json.Unmarshal([]byte(v), new(map[string]string)) == nil }},
 	}
+	var bad []error
 	for _, c := range checks {
 		if value := os.Getenv(c.name); value != "" && !c.ok(value) {
-			return c.name
+			bad = append(bad, badConfig(c.name+" cannot be used by Vault's client", "correct or unset "+c.name))
 		}
 	}
+	if len(bad) == 0 && api.DefaultConfig().Error != nil {
+		// It does not say which, but of those that are left few will be set.
+		names := strings.Join(slices.DeleteFunc([]string{
+			api.EnvVaultCACert, api.EnvVaultCACertBytes, api.EnvVaultCAPath, api.EnvVaultClientTimeout, api.EnvRateLimit,
+		}, func(name string) bool { return os.Getenv(name) == "" }), " or ")
+		bad = append(bad, badConfig(names+" cannot be used by Vault's client", "correct or unset "+names))
+	}
+	return env.Problems(bad...)
+}
 
-	cfg := api.DefaultConfig()
-	if cfg.Timeout < 0 {
-		return api.EnvVaultClientTimeout
-	}
-	if cfg.Error != nil {
-		return "one of VAULT_CLIENT_TIMEOUT, VAULT_RATE_LIMIT, VAULT_CACERT, VAULT_CACERT_BYTES and VAULT_CAPATH"
-	}
-	return ""
+// isTimeout takes what Vault's client takes for a time: seconds, days ("1d") or
+// Go's form.
+func isTimeout(v string) bool {
+	_, notSeconds := strconv.ParseUint(strings.TrimSuffix(v, "d"), 10, 64)
+	d, notGos := time.ParseDuration(v)
+	return notSeconds == nil || notGos == nil && d >= 0
 }
 
 func pair() bool {

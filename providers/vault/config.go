@@ -71,8 +71,9 @@ type Config struct {
 }
 
 // ConfigFromEnv reads the variables named in [Config]. Values are trimmed, an
-// empty one counts as unset. An error wraps [secretsauth.ErrConfig] and names the
-// variable, never its value; missing ones are errors too.
+// empty one counts as unset. An error wraps [secretsauth.ErrConfig] and names
+// every variable that is missing or cannot be used, those of Vault's own client
+// too, never a value.
 func ConfigFromEnv() (Config, error) {
 	log := env.Logger()
 	cfg := Config{
@@ -88,26 +89,44 @@ func ConfigFromEnv() (Config, error) {
 		TTL:                 env.TTL("MLFLOW_VAULT_TTL_SEC", log),
 		MaxAttempts:         env.Attempts(log),
 	}
-	var err error
-	if cfg.Mode, err = secretsauth.ParseAuthMode(env.Get("MLFLOW_VAULT_AUTH_MODE")); err != nil {
-		return Config{}, badConfig("MLFLOW_VAULT_AUTH_MODE is not an auth mode",
+	var badMode, badVersion error
+	if mode, err := secretsauth.ParseAuthMode(env.Get("MLFLOW_VAULT_AUTH_MODE")); err == nil {
+		cfg.Mode = mode
+	} else {
+		badMode = badConfig("MLFLOW_VAULT_AUTH_MODE is not an auth mode",
 			"use bearer or basic, or unset it to go by what the secret holds")
 	}
 	// Another version than the one that was asked for would be another secret,
 	// so this one is not guessed.
 	if text := env.Get("MLFLOW_VAULT_SECRET_VERSION"); text != "" {
-		if cfg.SecretVersion, err = strconv.Atoi(text); err != nil || cfg.SecretVersion < 1 {
-			return Config{}, badConfig("MLFLOW_VAULT_SECRET_VERSION is not a version number",
+		if n, err := strconv.Atoi(text); err == nil && n > 0 {
+			cfg.SecretVersion = n
+		} else {
+			badVersion = badConfig("MLFLOW_VAULT_SECRET_VERSION is not a version number",
 				"use a number from `vault kv metadata get PATH`, or unset it for the latest version")
 		}
 	}
-	if _, err := cfg.resolve(); err != nil {
-		return Config{}, err
-	}
-	if _, err := cfg.newLogin(); err != nil {
+	_, _, err := cfg.check()
+	if err = env.Problems(err, badMode, badVersion); err != nil {
 		return Config{}, err
 	}
 	return cfg, nil
+}
+
+// check returns what c points at and how it logs in, or all that is wrong with it
+// and with the environment of Vault's client.
+func (c Config) check() (target, login, error) {
+	t, unresolved := c.resolve()
+	how, noLogin := c.newLogin()
+	var badMode, badTTL error
+	if _, err := secretsauth.ParseAuthMode(string(c.Mode)); err != nil {
+		badMode = badConfig("MLFLOW_VAULT_AUTH_MODE (Config.Mode) is not an auth mode",
+			"use secretsauth.AuthBearer or AuthBasic, or leave it empty")
+	}
+	if c.TTL < 0 {
+		badTTL = badConfig("MLFLOW_VAULT_TTL_SEC (Config.TTL) is negative", "leave it zero for the default")
+	}
+	return t, how, env.Problems(unresolved, noLogin, badMode, badTTL, badVariables())
 }
 
 // String names address, path and way to log in. The path is not checked yet, so

@@ -38,7 +38,7 @@ func (s *session) accepted(ctx context.Context, token *lease, r answer) bool {
 		return s.valid
 	}
 	s.checked, s.valid = token, policyMissing(r) || r.page()
-	a, err := s.try(ctx, request{path: "auth/token/lookup-self", token: token})
+	a, err := s.try(ctx, lookupSelf(token))
 	switch {
 	case err != nil: // r has to do
 	case a.status == http.StatusOK:
@@ -48,6 +48,8 @@ func (s *session) accepted(ctx context.Context, token *lease, r answer) bool {
 	}
 	return s.valid
 }
+
+func lookupSelf(token *lease) request { return request{path: "auth/token/lookup-self", token: token} }
 
 // policyMissing reads the wording of a 403. A token that is accepted and has no
 // policy for the path gets "1 error occurred: * permission denied"; one that is

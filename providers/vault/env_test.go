@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
 
@@ -107,10 +108,9 @@ func TestBadEnvironment(t *testing.T) {
 	const hidden = "h1dden-value"
 	missing := filepath.Join(t.TempDir(), hidden)
 	for _, c := range []struct {
-		name    string
-		vars    map[string]string
-		names   string // in the error
-		newOnly bool   // found by New
+		name  string
+		vars  map[string]string
+		names string // in the error
 	}{
 		{name: "no address", vars: minimal("VAULT_ADDR", " "), names: "VAULT_ADDR"},
 		{name: "address without scheme", vars: minimal("VAULT_ADDR", hidden+".company.com:8200"), names: "VAULT_ADDR"},
@@ -143,28 +143,22 @@ func TestBadEnvironment(t *testing.T) {
 		{name: "half an approle beside kubernetes", vars: minimal("VAULT_TOKEN", "", "VAULT_ROLE_ID", hidden, "MLFLOW_VAULT_K8S_ROLE", "k"), names: "VAULT_SECRET_ID"},
 		{name: "secret id with a line end", vars: minimal("VAULT_TOKEN", "", "VAULT_ROLE_ID", "r", "VAULT_SECRET_ID", hidden+"\nx"), names: "VAULT_SECRET_ID"},
 		{name: "kubernetes role", vars: minimal("VAULT_TOKEN", "", "MLFLOW_VAULT_K8S_ROLE", hidden+"\nx"), names: "MLFLOW_VAULT_K8S_ROLE"},
-		{name: "skip verify", vars: minimal("VAULT_SKIP_VERIFY", hidden), names: "VAULT_SKIP_VERIFY", newOnly: true},
-		{name: "skip verify with spaces", vars: minimal("VAULT_SKIP_VERIFY", " true "), names: "VAULT_SKIP_VERIFY", newOnly: true},
-		{name: "authority", vars: minimal("VAULT_CACERT", missing), names: "VAULT_CACERT", newOnly: true},
-		{name: "authority, bytes", vars: minimal("VAULT_CACERT_BYTES", hidden), names: "VAULT_CACERT_BYTES", newOnly: true},
-		{name: "authorities", vars: minimal("VAULT_CAPATH", missing), names: "VAULT_CAPATH", newOnly: true},
-		{name: "certificate", vars: minimal("VAULT_CLIENT_CERT", missing), names: "VAULT_CLIENT_CERT", newOnly: true},
-		{name: "key", vars: minimal("VAULT_CLIENT_KEY", missing), names: "VAULT_CLIENT_KEY", newOnly: true},
-		{name: "proxy", vars: minimal("VAULT_PROXY_ADDR", "http://user:"+hidden+"%zz@proxy"), names: "VAULT_PROXY_ADDR", newOnly: true},
-		{name: "retries", vars: minimal("VAULT_MAX_RETRIES", hidden), names: "VAULT_MAX_RETRIES", newOnly: true},
-		{name: "timeout", vars: minimal("VAULT_CLIENT_TIMEOUT", hidden), names: "VAULT_CLIENT_TIMEOUT", newOnly: true},
-		{name: "timeout: negative", vars: minimal("VAULT_CLIENT_TIMEOUT", "-5s"), names: "VAULT_CLIENT_TIMEOUT", newOnly: true},
-		{name: "headers", vars: minimal("VAULT_HEADERS", hidden), names: "VAULT_HEADERS", newOnly: true},
+		{name: "skip verify", vars: minimal("VAULT_SKIP_VERIFY", hidden), names: "VAULT_SKIP_VERIFY"},
+		{name: "skip verify with spaces", vars: minimal("VAULT_SKIP_VERIFY", " true "), names: "VAULT_SKIP_VERIFY"},
+		{name: "authority", vars: minimal("VAULT_CACERT", missing), names: "VAULT_CACERT"},
+		{name: "authority, bytes", vars: minimal("VAULT_CACERT_BYTES", hidden), names: "VAULT_CACERT_BYTES"},
+		{name: "authorities", vars: minimal("VAULT_CAPATH", missing), names: "VAULT_CAPATH"},
+		{name: "certificate", vars: minimal("VAULT_CLIENT_CERT", missing), names: "VAULT_CLIENT_CERT"},
+		{name: "key", vars: minimal("VAULT_CLIENT_KEY", missing), names: "VAULT_CLIENT_KEY"},
+		{name: "proxy", vars: minimal("VAULT_PROXY_ADDR", "http://user:"+hidden+"%zz@proxy"), names: "VAULT_PROXY_ADDR"},
+		{name: "retries", vars: minimal("VAULT_MAX_RETRIES", hidden), names: "VAULT_MAX_RETRIES"},
+		{name: "timeout", vars: minimal("VAULT_CLIENT_TIMEOUT", hidden), names: "VAULT_CLIENT_TIMEOUT"},
+		{name: "timeout: negative", vars: minimal("VAULT_CLIENT_TIMEOUT", "-5s"), names: "VAULT_CLIENT_TIMEOUT"},
+		{name: "headers", vars: minimal("VAULT_HEADERS", hidden), names: "VAULT_HEADERS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			setenv(t, c.vars)
-			cfg, err := vault.ConfigFromEnv()
-			if c.newOnly {
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, err = vault.New(cfg)
-			}
+			_, err := vault.ConfigFromEnv()
 			e := wantFailure(t, err, secretsauth.ErrConfig, "")
 			if !strings.Contains(e.Error(), c.names) {
 				t.Errorf("error %q does not name %s", e.Error(), c.names)
@@ -233,5 +227,60 @@ func TestTLSFromTheEnvironment(t *testing.T) {
 				t.Error("wrong secret")
 			}
 		})
+	}
+}
+
+func TestEveryProblemIsReported(t *testing.T) {
+	const hidden = "h1dden-value"
+	for _, c := range []struct {
+		name string
+		vars map[string]string
+		want []string // how each begins
+	}{
+		{"nothing is set", nil, []string{"VAULT_ADDR (Config.Address) is not set", "MLFLOW_VAULT_SECRET_PATH (Config.SecretPath) is not set", "VAULT_TOKEN (Config.Token) is not set"}},
+		{"all is wrong", map[string]string{
+			"VAULT_ADDR": hidden, "MLFLOW_VAULT_SECRET_PATH": hidden, "VAULT_NAMESPACE": "a " + hidden, "VAULT_SECRET_ID": hidden + "\nx",
+			"MLFLOW_VAULT_AUTH_MOUNT": "../" + hidden, "MLFLOW_VAULT_AUTH_MODE": hidden, "MLFLOW_VAULT_SECRET_VERSION": hidden,
+			"VAULT_SKIP_VERIFY": hidden, "VAULT_CLIENT_TIMEOUT": hidden, "VAULT_HEADERS": hidden,
+		}, []string{
+			"VAULT_ADDR", "MLFLOW_VAULT_SECRET_PATH", "VAULT_NAMESPACE", "MLFLOW_VAULT_AUTH_MOUNT", "VAULT_ROLE_ID", "VAULT_SECRET_ID",
+			"VAULT_SKIP_VERIFY", "VAULT_CLIENT_TIMEOUT", "VAULT_HEADERS", "MLFLOW_VAULT_AUTH_MODE", "MLFLOW_VAULT_SECRET_VERSION",
+		}},
+		{"one is wrong", minimal("VAULT_RATE_LIMIT", hidden), []string{"VAULT_RATE_LIMIT cannot be used"}},
+		{"one of two", minimal("VAULT_CACERT_BYTES", hidden, "VAULT_CLIENT_TIMEOUT", "1d"), []string{"VAULT_CACERT_BYTES or VAULT_CLIENT_TIMEOUT cannot be used"}},
+		{"times", minimal("VAULT_CLIENT_TIMEOUT", "1d"), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			setenv(t, c.vars)
+			_, err := vault.ConfigFromEnv()
+			wantEach(t, err, c.want)
+			if err != nil && (strings.Contains(err.Error(), hidden) || strings.Contains(err.Error(), "\n")) {
+				t.Errorf("error quotes a value, or is not one line: %v", err)
+			}
+		})
+	}
+}
+
+func TestNewReportsEveryProblem(t *testing.T) {
+	setenv(t, map[string]string{"VAULT_SKIP_VERIFY": "maybe"})
+	_, err := vault.New(vault.Config{SecretPath: "x", SecretVersion: -1, TTL: -1, Mode: "digest", AuthMount: "..", RoleID: "\x00", SecretID: "\x00"})
+	wantEach(t, err, []string{
+		"VAULT_ADDR (Config.Address)", "MLFLOW_VAULT_SECRET_PATH (Config.SecretPath)", "MLFLOW_VAULT_SECRET_VERSION (Config.SecretVersion)",
+		"MLFLOW_VAULT_AUTH_MOUNT (Config.AuthMount)", "VAULT_ROLE_ID (Config.RoleID)", "VAULT_SECRET_ID (Config.SecretID)",
+		"MLFLOW_VAULT_AUTH_MODE (Config.Mode)", "MLFLOW_VAULT_TTL_SEC (Config.TTL)", "VAULT_SKIP_VERIFY",
+	})
+}
+
+// wantEach checks that err is those whose summaries begin as want says.
+func wantEach(t *testing.T, err error, want []string) {
+	t.Helper()
+	each := env.Each(err)
+	if len(each) != len(want) {
+		t.Fatalf("%d problems, want %d: %v", len(each), len(want), err)
+	}
+	for i, one := range each {
+		if e := wantFailure(t, one, secretsauth.ErrConfig, ""); !strings.HasPrefix(e.Summary, want[i]) {
+			t.Errorf("problem %d is %q, want %q", i, e.Summary, want[i])
+		}
 	}
 }

@@ -60,13 +60,12 @@ func (p *Provider) noNamespace() error {
 }
 
 // goneVersion tells a version that can be brought back from one that cannot.
-func (p *Provider) goneVersion(v versioned, e engine) error {
-	m := v.Data.Metadata
+func (p *Provider) goneVersion(m metadata, e engine) error {
 	if m.Destroyed {
 		return notFound(fmt.Sprintf("version %d of %s was destroyed", m.Version, e.cliPath()),
 			fmt.Sprintf("it cannot be brought back: store the secret again with `vault kv put %s token=…`, or pin another version", e.cliPath()))
 	}
-	return notFound(fmt.Sprintf("version %d of %s was deleted at %s", m.Version, e.cliPath(), v.deletion().UTC().Format(time.RFC3339)),
+	return notFound(fmt.Sprintf("version %d of %s was deleted at %s", m.Version, e.cliPath(), m.deletion().UTC().Format(time.RFC3339)),
 		fmt.Sprintf("run `vault kv undelete -versions=%d %s`", m.Version, e.cliPath()))
 }
 

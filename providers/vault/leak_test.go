@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -33,7 +34,7 @@ func printed(v any) string {
 func wantNoLeak(t *testing.T, where, text string, secrets ...string) {
 	t.Helper()
 	for _, secret := range secrets {
-		for _, form := range []string{secret, fmt.Sprintf("%x", secret), strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"), secret[len(secret)-6:]} {
+		for _, form := range []string{secret, fmt.Sprintf("%x", secret), base64.StdEncoding.EncodeToString([]byte(secret)), strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"), secret[len(secret)-6:]} {
 			if strings.Contains(text, form) {
 				t.Errorf("%s leaks a secret: %.300s", where, text)
 				return

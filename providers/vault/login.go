@@ -15,6 +15,8 @@ type login interface {
 	// token returns a token other than rejected, or rejected itself if there is
 	// no other.
 	token(ctx context.Context, s *session, rejected *lease) (*lease, error)
+	// way names it.
+	way() string
 	// cure is what to do about a token that Vault does not accept.
 	cure() string
 }
@@ -55,6 +57,8 @@ type flight struct {
 	err       error
 	abandoned bool // by its caller's context, which is no answer for the others
 }
+
+func (l *shared) way() string { return l.method.name + " at auth/" + l.method.mount }
 
 func (l *shared) cure() string {
 	return "Vault refuses a token fresh from the login: check the role's token_ttl, token_num_uses and token_bound_cidrs"
@@ -100,6 +104,7 @@ func (l *shared) fly(ctx context.Context, s *session, f *flight) (*lease, error)
 
 // method is an auth method of Vault.
 type method struct {
+	name  string
 	mount string
 	// body is made anew for every login: what it is made of may have changed
 	// (S127).

@@ -189,7 +189,7 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 	cfg.Token = ""
 
 	_, err := vault.New(cfg)
-	wantError(t, err, secretsauth.ErrConfig, "no way to log in")
+	wantError(t, err, secretsauth.ErrConfig, "no other way to log in")
 	write("two words\n")
 	_, err = vault.New(cfg)
 	wantError(t, err, secretsauth.ErrConfig, "does not hold a token")
@@ -224,7 +224,7 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = p.Fetch(context.Background())
-	wantError(t, err, secretsauth.ErrConfig, "no way to log in")
+	wantError(t, err, secretsauth.ErrConfig, "no other way to log in")
 }
 
 func TestConcurrentFetchesShareALogin(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 const serviceAccountToken = "/var/run/secrets/kubernetes.io/serviceaccount/token" //nolint:gosec // a path, no token
@@ -27,19 +29,20 @@ func (c Config) loginName() string {
 }
 
 func (c Config) newLogin() (login, error) {
-	mount, err := parseAuthMount(c.AuthMount)
-	if err != nil {
-		return nil, err
-	}
+	mount, badMount := parseAuthMount(c.AuthMount)
+	var how login
+	var err error
 	switch kind := c.loginName(); kind {
 	case "token":
-		return newStatic(c.Token)
+		how, err = newStatic(c.Token)
 	case "approle":
-		return newAppRole(c.RoleID, c.SecretID, orDefault(mount, kind))
+		how, err = newAppRole(c.RoleID, c.SecretID, orDefault(mount, kind))
 	case "kubernetes":
-		return newKubernetes(c.KubernetesRole, c.KubernetesTokenPath, orDefault(mount, kind))
+		how, err = newKubernetes(c.KubernetesRole, c.KubernetesTokenPath, orDefault(mount, kind))
+	default:
+		how, err = newTokenFile()
 	}
-	return newTokenFile()
+	return how, env.Problems(badMount, err)
 }
 
 func orDefault(value, fallback string) string {
@@ -62,6 +65,8 @@ func newStatic(token string) (login, error) {
 }
 
 func (l static) token(context.Context, *session, *lease) (*lease, error) { return l.lease, nil }
+
+func (static) way() string { return "VAULT_TOKEN" }
 
 func (static) cure() string {
 	return "VAULT_TOKEN is expired, revoked or mistyped: check it with `vault token lookup`, then export a new one"
@@ -89,9 +94,9 @@ func (l tokenFile) read() (string, error) {
 	case errors.Is(err, fs.ErrNotExist), err == nil && token == "":
 		return "", errNoLogin()
 	case err != nil:
-		return "", badConfig("the token file ~/.vault-token cannot be read", "make it a readable file: run `vault login`, or set VAULT_TOKEN")
+		return "", badConfig("VAULT_TOKEN is unset, and the token file ~/.vault-token cannot be read", "make it a readable file: run `vault login`, or set VAULT_TOKEN")
 	case !isHeaderText(token):
-		return "", badConfig("the token file ~/.vault-token does not hold a token", "run `vault login`, or set VAULT_TOKEN")
+		return "", badConfig("VAULT_TOKEN is unset, and the token file ~/.vault-token does not hold a token", "run `vault login`, or set VAULT_TOKEN")
 	}
 	return token, nil
 }
@@ -107,28 +112,36 @@ func (l tokenFile) token(_ context.Context, _ *session, rejected *lease) (*lease
 	return newLease(token, 0), nil
 }
 
+func (tokenFile) way() string { return "~/.vault-token" }
+
 func (tokenFile) cure() string {
 	return "the token in ~/.vault-token is expired or revoked: run `vault login`"
 }
 
 func errNoLogin() error {
-	return badConfig("no way to log in to Vault is configured",
-		"set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or MLFLOW_VAULT_K8S_ROLE, or run `vault login`")
+	return badConfig("VAULT_TOKEN (Config.Token) is not set, and no other way to log in to Vault is configured",
+		"set it, or VAULT_ROLE_ID and VAULT_SECRET_ID, or MLFLOW_VAULT_K8S_ROLE, or run `vault login`")
 }
 
 func newAppRole(roleID, secretID, mount string) (login, error) {
 	roleID, secretID = strings.TrimSpace(roleID), strings.TrimSpace(secretID)
+	var badRole, badSecret error
 	switch {
 	case roleID == "":
-		return nil, badConfig("VAULT_ROLE_ID (Config.RoleID) is not set, but VAULT_SECRET_ID is",
+		badRole = badConfig("VAULT_ROLE_ID (Config.RoleID) is not set, but VAULT_SECRET_ID is",
 			"export VAULT_ROLE_ID: `vault read auth/"+mount+"/role/NAME/role-id`")
-	case secretID == "":
-		return nil, badConfig("VAULT_SECRET_ID (Config.SecretID) is not set, but VAULT_ROLE_ID is",
-			"export VAULT_SECRET_ID: `vault write -f auth/"+mount+"/role/NAME/secret-id`")
 	case !printable(roleID):
-		return nil, badConfig("VAULT_ROLE_ID (Config.RoleID) contains a control character", "export it again, one line")
+		badRole = badConfig("VAULT_ROLE_ID (Config.RoleID) contains a control character", "export it again, one line")
+	}
+	switch {
+	case secretID == "":
+		badSecret = badConfig("VAULT_SECRET_ID (Config.SecretID) is not set, but VAULT_ROLE_ID is",
+			"export VAULT_SECRET_ID: `vault write -f auth/"+mount+"/role/NAME/secret-id`")
 	case !printable(secretID):
-		return nil, badConfig("VAULT_SECRET_ID (Config.SecretID) contains a control character", "export it again, one line")
+		badSecret = badConfig("VAULT_SECRET_ID (Config.SecretID) contains a control character", "export it again, one line")
+	}
+	if err := env.Problems(badRole, badSecret); err != nil {
+		return nil, err
 	}
 	cure := "VAULT_SECRET_ID may be expired or used up, or VAULT_ROLE_ID be of another role: make a new one with `vault write -f auth/" +
 		mount + "/role/NAME/secret-id`"
@@ -136,6 +149,7 @@ func newAppRole(roleID, secretID, mount string) (login, error) {
 		cure = "VAULT_SECRET_ID looks like a wrapping token, which works once: take it out with `vault unwrap`, and export the secret id"
 	}
 	return &shared{method: method{
+		name:  "AppRole",
 		mount: mount,
 		body: func() ([]byte, error) {
 			return json.Marshal(map[string]string{"role_id": roleID, "secret_id": secretID})
@@ -156,6 +170,7 @@ func newKubernetes(role, path, mount string) (login, error) {
 	}
 	path = orDefault(path, serviceAccountToken)
 	return &shared{method: method{
+		name:  "Kubernetes",
 		mount: mount,
 		body: func() ([]byte, error) {
 			jwt, err := readToken(path)

@@ -44,7 +44,8 @@ func (s *session) read(ctx context.Context, token *lease) (secretsauth.Secret, e
 		return secretsauth.Secret{}, err
 	}
 	if e == nil {
-		return s.guess(ctx, token)
+		secret, _, err := s.guess(ctx, token)
+		return secret, err
 	}
 	secret, found, err := s.readFrom(ctx, token, *e)
 	if err == nil || found == refused { // another token may read it
@@ -96,7 +97,7 @@ func (s *session) mountOf(body []byte) (*engine, error) {
 		}
 	}
 	switch t := v.Data.Type; {
-	case t != "" && t != "kv" && t != "generic": // generic is KV version 1's old name
+	case t != "" && !isKV(t):
 		return nil, s.notKV(e)
 	case e.name == "":
 		return nil, badConfig("MLFLOW_VAULT_SECRET_PATH (Config.SecretPath) names a mount, "+e.mount+", and no secret in it",
@@ -107,28 +108,31 @@ func (s *session) mountOf(body []byte) (*engine, error) {
 	return &e, nil
 }
 
+func isKV(kind string) bool { return kind == "kv" || kind == "generic" } // generic is version 1's old name
+
 // guess tries the likely engines in turn and reports the failure that says most.
-func (s *session) guess(ctx context.Context, token *lease) (secretsauth.Secret, error) {
-	best, bestErr := final, error(nil)
+func (s *session) guess(ctx context.Context, token *lease) (secretsauth.Secret, found, error) {
+	best, bestErr, said := final, error(nil), s.last
 	for _, e := range s.candidates() {
 		secret, found, err := s.readFrom(ctx, token, e)
 		if err == nil {
 			s.engine.Store(&e)
 		}
 		if found == final {
-			return secret, err
+			return secret, final, err
 		}
 		if r, ok := errors.AsType[*refusal](err); ok {
 			if !s.accepted(ctx, token, r.answer) {
-				return secretsauth.Secret{}, err // no use asking elsewhere
+				return secretsauth.Secret{}, refused, err // no use asking elsewhere
 			}
 			r.guessed = true
 		}
 		if found > best {
-			best, bestErr = found, err
+			best, bestErr, said = found, err, s.last
 		}
 	}
-	return secretsauth.Secret{}, bestErr
+	s.last = said
+	return secretsauth.Secret{}, best, bestErr
 }
 
 // maxGuesses bounds what a wrong path costs.

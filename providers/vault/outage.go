@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,6 +26,9 @@ func (s *session) interrupted(ctx context.Context) error {
 // failed is the error of a request that was given up: err, or an answer that may
 // be another one later.
 func (s *session) failed(ctx context.Context, a answer, err error) error {
+	if ctx.Err() != nil {
+		return s.interrupted(ctx)
+	}
 	if err != nil {
 		return s.unreachable(err)
 	}
@@ -42,40 +44,13 @@ func (s *session) failed(ctx context.Context, a answer, err error) error {
 		e.Fix = "raise MLFLOW_VAULT_TTL_SEC, or the quota: `vault list sys/quotas/rate-limit`"
 	case a.status < 500:
 	case a.says("Vault is sealed"):
-		e.Summary, e.Fix = sealed, "run `vault operator unseal`"
+		e.Summary, e.Fix = sealed, unseal
 	default:
-		if summary, fix := s.health(ctx); summary != "" {
+		if summary, fix := s.ailment(ctx); summary != "" {
 			e.Summary, e.Fix = summary, fix
 		}
 	}
 	return &e
-}
-
-const sealed = "Vault is sealed"
-
-// health asks sys/health, once and without a token, why Vault does not work.
-func (s *session) health(ctx context.Context) (summary, fix string) {
-	ctx, cancel := context.WithTimeout(ctx, maxPause)
-	defer cancel()
-	a, err := s.try(ctx, request{path: "sys/health", root: true})
-	if err != nil {
-		return "", ""
-	}
-	var v struct{ Initialized, Sealed, Standby *bool }
-	if json.Unmarshal(a.body, &v) != nil || v.Initialized == nil {
-		return "", ""
-	}
-	is := func(b *bool) bool { return b != nil && *b }
-	switch {
-	case !*v.Initialized:
-		return "Vault is not initialised", "run `vault operator init`"
-	case is(v.Sealed):
-		return sealed, "run `vault operator unseal`"
-	case is(v.Standby):
-		return "Vault at " + s.target.address + " is a standby node and does not reach the active one",
-			"set VAULT_ADDR to the active node or to the load balancer"
-	}
-	return "", ""
 }
 
 // unreachable is the error of a request without an answer.

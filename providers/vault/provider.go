@@ -36,20 +36,9 @@ var _ secretsauth.Provider = (*Provider)(nil)
 
 // New checks cfg and returns a provider. It reads no environment variables but
 // those of TLS, proxy and the like, named in the package's comment, and sends
-// nothing. An error wraps [secretsauth.ErrConfig].
+// nothing. An error wraps [secretsauth.ErrConfig] and says all that is wrong.
 func New(cfg Config) (*Provider, error) {
-	t, err := cfg.resolve()
-	if err != nil {
-		return nil, err
-	}
-	mode, err := secretsauth.ParseAuthMode(string(cfg.Mode))
-	if err != nil {
-		return nil, badConfig("Config.Mode is not an auth mode", "use secretsauth.AuthBearer or AuthBasic, or leave it empty")
-	}
-	if cfg.TTL < 0 {
-		return nil, badConfig("Config.TTL is negative", "leave it zero for the default")
-	}
-	how, err := cfg.newLogin()
+	t, how, err := cfg.check()
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +53,7 @@ func New(cfg Config) (*Provider, error) {
 		attempts: env.BoundAttempts(cfg.MaxAttempts),
 		login:    how,
 		ttl:      cfg.TTL,
-		mode:     mode,
+		mode:     cfg.Mode,
 	}, nil
 }
 
@@ -84,44 +73,59 @@ func (p *Provider) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.Key(
 // Fetch logs in if need be and reads the secret. Every error is a
 // [*secretsauth.Error].
 func (p *Provider) Fetch(ctx context.Context) (secretsauth.Secret, error) {
-	secret, err := p.fetch(ctx)
+	secret, err := p.newSession().fetch(ctx)
 	if err != nil {
 		return secretsauth.Secret{}, p.named(err)
 	}
-	return secret.WithTTL(p.ttl).WithMode(p.mode), nil
+	return secret, nil
 }
 
-// fetch reads with the token at hand. Vault says 403 to an expired token and to
-// a missing policy alike, so a 403 is worth one new token and one more read, and
-// no more than that (S126, S129).
-func (p *Provider) fetch(ctx context.Context) (secretsauth.Secret, error) {
-	s := &session{Provider: p, retries: p.attempts - 1}
-	token, err := p.login.token(ctx, s, nil)
-	if err != nil {
-		return secretsauth.Secret{}, err
-	}
-	secret, err := s.read(ctx, token)
-	if _, refused := errors.AsType[*refusal](err); !refused {
-		return secret, err
-	}
-	fresh, err2 := p.login.token(ctx, s, token)
-	if err2 != nil {
-		return secretsauth.Secret{}, err2
-	}
-	if fresh != token {
-		secret, err = s.read(ctx, fresh)
-	}
-	if refused, ok := errors.AsType[*refusal](err); ok {
-		return secretsauth.Secret{}, s.denied(ctx, fresh, refused)
-	}
-	return secret, err
-}
-
-// session is one Fetch.
+// session is one Fetch, or one look of a doctor.
 type session struct {
 	*Provider
 	retries int // left, for all its requests
 
 	checked *lease // the last token that was looked up, and what came out
 	valid   bool
+
+	last reading // for a doctor to tell
+}
+
+func (p *Provider) newSession() *session { return &session{Provider: p, retries: p.attempts - 1} }
+
+func (s *session) fetch(ctx context.Context) (secretsauth.Secret, error) {
+	var secret secretsauth.Secret
+	err := s.withToken(ctx, func(token *lease) (err error) {
+		secret, err = s.read(ctx, token)
+		return err
+	})
+	if err != nil {
+		return secretsauth.Secret{}, err
+	}
+	return secret.WithTTL(s.ttl).WithMode(s.mode), nil
+}
+
+// withToken does something with the token at hand. Vault says 403 to an expired
+// token and to a missing policy alike, so a 403 is worth one new token and one
+// more try, and no more than that (S126, S129).
+func (s *session) withToken(ctx context.Context, do func(token *lease) error) error {
+	token, err := s.login.token(ctx, s, nil)
+	if err != nil {
+		return err
+	}
+	err = do(token)
+	if _, refused := errors.AsType[*refusal](err); !refused {
+		return err
+	}
+	fresh, noLogin := s.login.token(ctx, s, token)
+	if noLogin != nil {
+		return noLogin
+	}
+	if fresh != token {
+		err = do(fresh)
+	}
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		return s.denied(ctx, fresh, refused)
+	}
+	return err
 }

@@ -33,8 +33,15 @@ type refusal struct {
 
 func (*refusal) Error() string { return "refused" }
 
+// reading is where a secret was looked for, and what KV version 2 said of it.
+type reading struct {
+	engine   engine
+	metadata metadata
+}
+
 // readFrom reads the secret at e.
 func (s *session) readFrom(ctx context.Context, token *lease, e engine) (secretsauth.Secret, found, error) {
+	s.last = reading{engine: e}
 	var query url.Values
 	if e.v2 && s.target.version > 0 {
 		query = url.Values{"version": {strconv.Itoa(s.target.version)}}
@@ -77,19 +84,28 @@ func (s *session) parseV1(a answer, e engine) (secretsauth.Secret, error) {
 type versioned struct {
 	Data struct {
 		Data     json.RawMessage `json:"data"`
-		Metadata struct {
-			Version      int    `json:"version"`
-			Destroyed    bool   `json:"destroyed"`
-			DeletionTime string `json:"deletion_time"`
-		} `json:"metadata"`
+		Metadata metadata        `json:"metadata"`
 	} `json:"data"`
 }
 
 func (v versioned) empty() bool { return len(v.Data.Data) == 0 || string(v.Data.Data) == "null" }
 
+// metadata is of one version.
+type metadata struct {
+	Version      int    `json:"version"`
+	CreatedTime  string `json:"created_time"`
+	Destroyed    bool   `json:"destroyed"`
+	DeletionTime string `json:"deletion_time"`
+}
+
+func (m metadata) created() time.Time { return parseTime(m.CreatedTime) }
+
 // deletion is when the version is or was deleted, or the zero time.
-func (v versioned) deletion() time.Time {
-	at, err := time.Parse(time.RFC3339Nano, v.Data.Metadata.DeletionTime)
+func (m metadata) deletion() time.Time { return parseTime(m.DeletionTime) }
+
+// parseTime is the zero time for what is none.
+func parseTime(text string) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return time.Time{}
 	}
@@ -99,14 +115,16 @@ func (v versioned) deletion() time.Time {
 func (s *session) parseV2(a answer, e engine) (secretsauth.Secret, found, error) {
 	var v versioned
 	err := json.Unmarshal(a.body, &v)
-	if err == nil && v.Data.Metadata.Destroyed || err == nil && v.empty() && !v.deletion().IsZero() {
-		return secretsauth.Secret{}, final, s.goneVersion(v, e)
+	m := v.Data.Metadata
+	s.last.metadata = m
+	if err == nil && m.Destroyed || err == nil && v.empty() && !m.deletion().IsZero() {
+		return secretsauth.Secret{}, final, s.goneVersion(m, e)
 	}
 	if err != nil || v.empty() {
 		return secretsauth.Secret{}, otherVersion, s.invalid(e, `Vault's answer has no field "data" inside "data"`)
 	}
 	secret, err := s.parse(v.Data.Data, e)
-	return secret.WithExpiry(v.deletion()), final, err
+	return secret.WithExpiry(m.deletion()), final, err
 }
 
 func (s *session) parse(data []byte, e engine) (secretsauth.Secret, error) {
@@ -130,7 +148,8 @@ func (s *session) notThere(a answer, e engine) (secretsauth.Secret, found, error
 	case a.says("versioned K/V"):
 		return secretsauth.Secret{}, otherVersion, s.noPath(e)
 	case e.v2 && json.Unmarshal(a.body, &v) == nil && v.Data.Metadata.Version > 0:
-		return secretsauth.Secret{}, final, s.goneVersion(v, e)
+		s.last.metadata = v.Data.Metadata
+		return secretsauth.Secret{}, final, s.goneVersion(v.Data.Metadata, e)
 	}
 	return secretsauth.Secret{}, noPath, s.noPath(e)
 }

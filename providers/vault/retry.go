@@ -31,9 +31,6 @@ func (s *session) do(ctx context.Context, r request) (answer, error) {
 			wait = min(asked, maxPause)
 		}
 		if s.retries <= 0 || err != nil && !worthRetrying(err) || !sleep(ctx, wait) {
-			if ctx.Err() != nil {
-				return answer{}, s.interrupted(ctx)
-			}
 			return answer{}, s.failed(ctx, a, err)
 		}
 		s.retries--

@@ -35,6 +35,10 @@ type standin struct {
 	noPreflight bool
 	// noLookup is a token without the policy "default".
 	noLookup bool
+	// health answers sys/health, and identity is the data of a token's look-up;
+	// there are defaults.
+	health   reply
+	identity string
 
 	mu       sync.Mutex
 	requests []string
@@ -51,6 +55,7 @@ type reply struct {
 const (
 	denyToken  = `{"errors":["permission denied"]}` + "\n"
 	denyPolicy = `{"errors":["1 error occurred:\n\t* permission denied\n\n"]}` + "\n"
+	healthy    = `{"initialized":true,"sealed":false,"standby":false,"replication_performance_mode":"primary","replication_dr_mode":"disabled","server_time_utc":1795521411,"version":"2.7.2"}`
 	sealedBody = `{"errors":["Vault is sealed"]}` + "\n"
 )
 
@@ -121,7 +126,13 @@ func (s *standin) answer(req *http.Request) reply {
 		}
 		return s.login(s, mount, body)
 	}
+	if path == "sys/health" {
+		return s.health
+	}
 	rights, known := s.tokens[req.Header.Get("X-Vault-Token")]
+	if path == "sys/internal/ui/mounts" && known && !s.noPreflight {
+		return s.listMounts(rights)
+	}
 	if mount, ok := strings.CutPrefix(path, "sys/internal/ui/mounts/"); ok {
 		return s.preflight(mount, known, rights)
 	}
@@ -129,7 +140,7 @@ func (s *standin) answer(req *http.Request) reply {
 	case !known:
 		return reply{status: 403, body: denyToken}
 	case path == "auth/token/lookup-self" && !s.noLookup:
-		return ok(`{"policies":["default"],"ttl":2764799}`)
+		return ok(s.identity)
 	case !slices.Contains(rights, path) && !slices.Contains(rights, "*"):
 		return reply{status: 403, body: denyPolicy}
 	}
@@ -141,7 +152,7 @@ func (s *standin) readPath(path, query string) reply {
 	if mount == "" {
 		return reply{status: 404, body: fmt.Sprintf(`{"errors":["no handler for route %s. route entry not found."]}`, strings.ReplaceAll(fmt.Sprintf("%q", path), `"`, `\"`))}
 	}
-	if kind == "2" && !strings.HasPrefix(path, mount+"/data/") {
+	if kind == "2" && !strings.HasPrefix(path, mount+"/data/") && !strings.HasPrefix(path, mount+"/metadata") {
 		return reply{status: 404, body: `{"request_id":"1938d63b","data":null,"warnings":["Invalid path for a versioned K/V secrets engine. ` +
 			`See the API docs for the appropriate API endpoints to use. If using the OpenBao CLI, use 'bao kv get' for this operation."]}`}
 	}
@@ -161,6 +172,20 @@ func (s *standin) mountOf(path string) (mount, kind string) {
 		}
 	}
 	return "", ""
+}
+
+func (s *standin) listMounts(rights []string) reply {
+	engines := map[string]any{"cubbyhole/": map[string]string{"type": "cubbyhole"}}
+	for mount, kind := range s.mounts {
+		if kind == "1" || kind == "2" {
+			kind = "kv"
+		}
+		if slices.ContainsFunc(rights, func(r string) bool { return r == "*" || strings.HasPrefix(r, mount+"/") }) {
+			engines[mount+"/"] = map[string]string{"type": kind}
+		}
+	}
+	text, _ := json.Marshal(map[string]any{"auth": map[string]any{}, "secret": engines})
+	return ok(string(text))
 }
 
 func (s *standin) preflight(path string, known bool, rights []string) reply {
@@ -224,7 +249,9 @@ func newStandin() (s *standin, secret string) {
 			"team/kv/data/mlflow/auth": kv2(data),
 			"kv1/mlflow/auth":          ok(data),
 		},
-		tokens: map[string][]string{rootToken: {"*"}},
+		tokens:   map[string][]string{rootToken: {"*"}},
+		health:   reply{status: 200, body: healthy},
+		identity: `{"policies":["default","mlflow"],"expire_time":"2026-12-26T08:33:43Z","ttl":2764799,"num_uses":0,"meta":null}`,
 	}, secret
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // target is what a Config points at, checked and in one form.
@@ -17,21 +19,14 @@ type target struct {
 }
 
 func (c Config) resolve() (target, error) {
-	var t target
-	var err error
-	if t.address, err = parseAddress(c.Address); err != nil {
-		return target{}, err
+	address, badAddress := parseAddress(c.Address)
+	path, badPath := parsePath(c.SecretPath)
+	namespace, badNamespace := parseNamespace(c.Namespace)
+	var badVersion error
+	if c.SecretVersion < 0 {
+		badVersion = badConfig("MLFLOW_VAULT_SECRET_VERSION (Config.SecretVersion) is negative", "leave it zero for the latest version")
 	}
-	if t.path, err = parsePath(c.SecretPath); err != nil {
-		return target{}, err
-	}
-	if t.namespace, err = parseNamespace(c.Namespace); err != nil {
-		return target{}, err
-	}
-	if t.version = c.SecretVersion; t.version < 0 {
-		return target{}, badConfig("Config.SecretVersion is negative", "leave it zero for the latest version")
-	}
-	return t, nil
+	return target{address, namespace, path, c.SecretVersion}, env.Problems(badAddress, badPath, badNamespace, badVersion)
 }
 
 // key is the secret's name in logs and caches.
