@@ -558,3 +558,24 @@ func TestZeroValuesRefuseLoudly(t *testing.T) {
 		t.Errorf("no provider: %v", err)
 	}
 }
+
+func TestStateOfACache(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t)
+		if s := w.rt.CacheState(); !s.ReadAt.IsZero() || s.Failure != nil {
+			t.Errorf("before the first read: %+v", s)
+		}
+		w.want("/", http.StatusOK)
+		s := w.rt.CacheState()
+		if s.ReadAt.IsZero() || s.ExpiresAt.Sub(s.ReadAt) != 5*time.Minute || !s.RefreshAt.Before(s.ExpiresAt) || s.Failure != nil {
+			t.Errorf("after it: %+v", s)
+		}
+		w.store.fail(secretsauth.ErrUnavailable)
+		w.rt.ClearCache()
+		w.wantErr("/", secretsauth.ErrUnavailable)
+		if s := w.rt.CacheState(); !s.ReadAt.IsZero() || !errors.Is(s.Failure, secretsauth.ErrUnavailable) || !s.RetryAt.After(time.Now()) {
+			t.Errorf("without the store: %+v", s)
+		}
+	})
+}

@@ -1,6 +1,9 @@
 package secretsauth
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Stats are counts since the start. Those of a transport include the reads of
 // its cache, which other transports may share.
@@ -36,4 +39,37 @@ func (c *counters) stats() Stats {
 		FetchErrors: c.fetchErrors.Load(),
 		StaleServed: c.stale.Load(),
 	}
+}
+
+// CacheState is what a cache holds at the moment, without the secret. Times are
+// zero where there is none.
+type CacheState struct {
+	Key       string    // of the secret
+	ReadAt    time.Time // when the value that is served was read; zero: there is none
+	RefreshAt time.Time // when a request will start the next read
+	ExpiresAt time.Time // the end of its TTL, or of the secret's own validity
+	Failure   error     // of the last read, nil if it succeeded
+	RetryAt   time.Time // after a failure: when the store will be asked again
+}
+
+// State returns what the cache holds.
+func (c *Cache) State() CacheState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := CacheState{Key: c.key}
+	if c.failure.err != nil {
+		s.Failure, s.RetryAt = c.failure.err, c.failure.until
+	}
+	if h := c.held; h != nil {
+		s.ReadAt, s.RefreshAt, s.ExpiresAt = time.Unix(0, h.readAt), time.Unix(0, h.refreshAt), time.Unix(0, h.expiresAt)
+	}
+	return s
+}
+
+// CacheState returns what the transport's cache holds.
+func (t *Transport) CacheState() CacheState {
+	if t.cache == nil {
+		return CacheState{}
+	}
+	return t.cache.State()
 }

@@ -139,7 +139,7 @@ func (r *run) examine(p *patient, v *visit) {
 		p.store = can.Inspect(inspect.Options{Regions: r.Regions})
 	}
 	v.reach(p)
-	found := v.read(p)
+	found := v.read(p, r.Regions)
 	v.format(p, found)
 	v.header(r, p)
 	v.always("cache.config", func(context.Context) inspect.Finding { return r.cache(p) })
