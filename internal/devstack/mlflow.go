@@ -24,7 +24,10 @@ func StartMLflow(user, password string) (*MLflow, error) {
 	const api = "/api/2.0/mlflow"
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("OK")) })
-	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("3.18.0")) })
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8") // so says MLflow
+		_, _ = w.Write([]byte("3.18.0"))
+	})
 	mux.HandleFunc("POST "+api+"/experiments/create", m.createExperiment)
 	mux.HandleFunc(api+"/experiments/search", m.searchExperiments)
 	mux.HandleFunc("POST "+api+"/runs/create", m.createRun)

@@ -1,15 +1,16 @@
 // Package devstack holds small stand-ins for the servers that the library talks
 // to, so that the demo and the tests need nothing but Go and the loopback
 // interface. [Vault] speaks the little of Vault's HTTP API that reading one KV
-// version 2 secret takes, [MLflow] the little of an MLflow tracking server with
+// version 2 secret takes, [KeyVault] the little of Azure's that reading a secret by
+// a managed identity takes, [MLflow] the little of an MLflow tracking server with
 // basic-auth that logging a run takes, and [Outsider] is a host that should
 // receive no credential.
 //
 // They are not the real thing. Their answers were copied from OpenBao 2.7.2 and
-// MLflow 3.17.2, but whatever is not needed here is missing, nothing is stored
-// beyond the process, and no access control but a single token or password is
-// checked. What has to hold with the real servers is tested with the real ones:
-// see "make e2e".
+// MLflow 3.17.2 or, Azure's, from its documentation, but whatever is not needed
+// here is missing, nothing is stored beyond the process, and of access control
+// there is next to nothing. What has to hold with the real servers is tested with
+// the real ones, as far as they can be had: see "make e2e".
 package devstack
 
 import (

@@ -246,13 +246,14 @@ func (s *server) version(ctx context.Context) (string, inspect.Finding) {
 	text := strings.TrimSpace(string(a.body))
 	m := versionText.FindStringSubmatch(text)
 	switch in := a.inFront(); {
+	case a.status == http.StatusOK && m != nil: // MLflow says text/html of it
 	case in != nil:
 		return "", *in
 	case a.status == http.StatusUnauthorized:
 		return "", rejected()
 	case a.status == http.StatusForbidden:
 		return "", inspect.Warned("the server does not tell its version", "403 Forbidden", "permit /version to the user, or ignore this")
-	case a.status != http.StatusOK || m == nil:
+	default:
 		return "", inspect.Finding{Status: inspect.Fail, Summary: "this is not an MLflow server",
 			Cause: "/version is answered with " + statusText(a.status) + ", and no version", Fix: "check the URL, its path included: MLflow's API is expected below it"}
 	}

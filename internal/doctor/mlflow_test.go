@@ -36,6 +36,7 @@ func (m mlflow) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="mlflow"`)
 		http.Error(w, "You are not authenticated. "+req.Header.Get("Authorization"), http.StatusUnauthorized)
 	case req.URL.Path == "/version":
+		w.Header().Set("Content-Type", "text/html; charset=utf-8") // so says MLflow
 		_, _ = io.WriteString(w, m.version)
 	case req.URL.Path == "/api/2.0/mlflow/experiments/search":
 		w.Header().Set("Content-Type", "application/json")
@@ -132,9 +133,9 @@ func TestWhatATrackingServerMayAnswer(t *testing.T) {
 			return false
 		}}, "mlflow.authenticated", inspect.Fail, []string{"not permitted", "403", "grant"}},
 		{"the version is not permitted", mlflow{change: status(403)}, "mlflow.version", inspect.Warn, []string{"does not tell its version", "403"}},
-		{"a login page", mlflow{change: page(200)}, "mlflow.authenticated", inspect.Fail, []string{"web page", "login page"}},
-		{"a login page in place of the version", mlflow{change: page(200)}, "mlflow.version", inspect.Fail, []string{"web page"}},
-		{"a redirect to a login", mlflow{change: func(w http.ResponseWriter, req *http.Request, _ bool) bool {
+		{"S111 a login page", mlflow{change: page(200)}, "mlflow.authenticated", inspect.Fail, []string{"web page", "login page"}},
+		{"S111 a login page in place of the version", mlflow{change: page(200)}, "mlflow.version", inspect.Fail, []string{"web page"}},
+		{"S111 a redirect to a login", mlflow{change: func(w http.ResponseWriter, req *http.Request, _ bool) bool {
 			http.Redirect(w, req, "https://login.test/?token="+req.Header.Get("Authorization"), http.StatusFound)
 			return true
 		}}, "mlflow.authenticated", inspect.Fail, []string{"redirects", "302 Found to login.test", "login page"}},

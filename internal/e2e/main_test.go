@@ -9,14 +9,17 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 )
 
 // The servers are shared by all tests, each with users, mounts and
 // policies of its own: they take long to start.
 var (
-	mlflow  *mlflowServer
-	openbao *openBao
-	moto    *motoServer
+	mlflow   *mlflowServer
+	openbao  *openBao
+	moto     *motoServer
+	keyVault *devstack.KeyVault
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -49,6 +52,7 @@ func run(m *testing.M) int {
 	for _, p := range []*process{mlflow.process, openbao.process, moto.process} {
 		p.stop()
 	}
+	keyVault.Close()
 	if left := stopAll(); len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "a test has left behind:", left)
 		return 1
@@ -67,6 +71,11 @@ func startAll(dir string) (err error) {
 	if openbao, err = startOpenBao(baoDir); err != nil {
 		return err
 	}
-	moto, err = startMoto(dir)
-	return err
+	if moto, err = startMoto(dir); err != nil {
+		return err
+	}
+	if keyVault, err = startKeyVault(); err != nil {
+		return err
+	}
+	return buildProgram(dir)
 }

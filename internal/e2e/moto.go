@@ -28,6 +28,17 @@ const (
 	roleARN = "arn:aws:iam::123456789012:role/mlflow-reader"
 )
 
+// newMoto starts a server that t has to itself, to stop it.
+func newMoto(t *testing.T) *motoServer {
+	t.Helper()
+	m, err := startMoto(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.process.stop)
+	return m
+}
+
 // startMoto puts into the environment, where AWS's SDK looks for them, the
 // credentials to read with. moto takes any.
 func startMoto(dir string) (*motoServer, error) {
@@ -60,8 +71,8 @@ type awsSecret struct {
 }
 
 // inMoto is a secret with a name of its own.
-func inMoto(t *testing.T, role string) awsSecret {
-	return awsSecret{t: t, moto: moto, name: "mlflow/" + rand.Text(), role: role}
+func inMoto(t *testing.T, m *motoServer, role string) awsSecret {
+	return awsSecret{t: t, moto: m, name: "mlflow/" + rand.Text(), role: role}
 }
 
 func (s awsSecret) put(fields map[string]string) {
@@ -113,3 +124,13 @@ func (s awsSecret) config() aws.Config {
 }
 
 func (s awsSecret) provider() (secretsauth.Provider, error) { return aws.New(s.config()) }
+
+func (s awsSecret) environ() map[string]string {
+	return map[string]string{
+		"MLFLOW_SECRETS_AUTH_ENABLE": "aws-secrets-manager",
+		"MLFLOW_AWS_SECRET_NAME":     s.name,
+		"AWS_REGION":                 region,
+		"AWS_ENDPOINT_URL":           s.moto.url,
+		"AWS_ROLE_ARN":               s.role,
+	}
+}

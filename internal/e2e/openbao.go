@@ -211,6 +211,19 @@ func (s secret) config() vault.Config {
 	return cfg
 }
 
+func (s secret) environ() map[string]string {
+	cfg := s.config()
+	return map[string]string{
+		"MLFLOW_SECRETS_AUTH_ENABLE": "vault",
+		"MLFLOW_VAULT_SECRET_PATH":   cfg.SecretPath,
+		"MLFLOW_VAULT_AUTH_MOUNT":    cfg.AuthMount,
+		"VAULT_ADDR":                 cfg.Address,
+		"VAULT_TOKEN":                cfg.Token,
+		"VAULT_ROLE_ID":              cfg.RoleID,
+		"VAULT_SECRET_ID":            cfg.SecretID,
+	}
+}
+
 func (s secret) path() string { return s.mount + "/" + s.name }
 
 // api is the path that is read, and that a policy names.

@@ -3,8 +3,9 @@
 package e2e
 
 import (
-	"crypto/rand"
-	"net/http"
+	"context"
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,60 +49,84 @@ func TestOpenBaoStoppedForAWhile(t *testing.T) {
 	t.Logf("%d requests; %d of %d reads failed, %d values served stale", crew.done.Load(), s.FetchErrors, s.Fetches, s.StaleServed)
 }
 
-// TestAnotherStoreTakesOver: the same password in two stores, both enabled, and
-// the first of them stopped.
-func TestAnotherStoreTakesOver(t *testing.T) {
-	bao := newOpenBao(t)
-	first, second := inOpenBao(t, bao, byToken, 2), inMoto(t, "")
-	w := newWorld(t, first)
-	both := func(user, password string) {
-		putPassword(first, user, password)
-		putPassword(second, user, password)
+// copies is the same secret in several stores, all of them enabled.
+type copies []store
+
+func (c copies) put(fields map[string]string) {
+	for _, s := range c {
+		s.put(fields)
 	}
-	old := rand.Text()
-	both(w.user, old)
-	if err := mlflow.setPassword(w.user, old); err != nil {
-		t.Fatal(err)
+}
+
+// provider is of the environment, which has to be set.
+func (copies) provider() (secretsauth.Provider, error) {
+	return providers.FromEnv(context.Background())
+}
+
+func (c copies) environ() map[string]string {
+	const enable = "MLFLOW_SECRETS_AUTH_ENABLE"
+	all, enabled := make(map[string]string), []string{}
+	for _, s := range c {
+		maps.Copy(all, s.environ())
+		enabled = append(enabled, all[enable])
 	}
+	all[enable] = strings.Join(enabled, ",")
+	return all
+}
+
+// TestOtherStoresTakeOver: the same password in three stores, of which the first
+// is stopped in the middle of a run, and then the second.
+func TestOtherStoresTakeOver(t *testing.T) {
+	bao, moto := newOpenBao(t), newMoto(t)
+	first, second, third := inOpenBao(t, bao, byAppRole, 2), inMoto(t, moto, ""), inKeyVault(t, keyVault)
+	said := keepLog(t)
 	for name, value := range map[string]string{
-		"MLFLOW_SECRETS_AUTH_ENABLE":   "vault,aws-secrets-manager",
-		"MLFLOW_SECRETS_ALLOWED_HOSTS": "127.0.0.1",
-		"MLFLOW_SECRETS_MAX_STALE_SEC": "0", // so that nothing but the second store helps
-		"MLFLOW_VAULT_SECRET_PATH":     first.path(),
-		"VAULT_ADDR":                   bao.url,
-		"VAULT_TOKEN":                  bao.token(first.reader()),
-		"MLFLOW_AWS_SECRET_NAME":       second.name,
-		"AWS_REGION":                   region,
-		"AWS_ENDPOINT_URL":             second.moto.url,
+		"MLFLOW_SECRETS_MAX_STALE_SEC": "0", // so that nothing but another store helps
+		"MLFLOW_SECRETS_MAX_RETRIES":   "1",
+		"MLFLOW_VAULT_TTL_SEC":         "1",
+		"MLFLOW_AWS_TTL_SEC":           "1",
+		"MLFLOW_AZURE_TTL_SEC":         "1",
 	} {
 		t.Setenv(name, value)
 	}
-	p, err := providers.FromEnv(w.ctx)
-	if err != nil {
-		t.Fatal(err)
+	w := newWorld(t, copies{first, second, third}).connectByEnvironment(mlflow.url)
+	threeReads := func(of string) {
+		t.Helper()
+		before := w.rt.Stats().Fetches
+		w.until("the secret has been read from "+of, func() bool { return w.rt.Stats().Fetches >= before+3 })
 	}
-	cfg, err := secretsauth.ConfigFromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	shortLived(&cfg)
-	if w.rt, err = secretsauth.NewTransport(p, cfg); err != nil {
-		t.Fatal(err)
-	}
-	w.client = &client{base: mlflow.url, http: &http.Client{Transport: w.rt}}
-	crew := w.employ(2, func(int) error { return w.client.search(w.ctx) })
-	w.until("the value has been refreshed", func() bool { return w.rt.Stats().Fetches >= 3 })
-	bao.stop()
-	before := w.rt.Stats().Fetches
-	w.until("the value has been refreshed from the second store", func() bool { return w.rt.Stats().Fetches >= before+3 })
+	const byAWS, byAzure = "Secret served by aws-secrets-manager: vault failed", "Secret served by azure-key-vault: vault failed"
+	untouched := keyVault.Reads()
+	w.logRun(func() {
+		threeReads("Vault")
+		if said.count("Secret served by") > 0 {
+			t.Error("Vault was there, and another store served")
+		}
 
+		bao.stop()
+		w.until("the log says that AWS serves", func() bool { return said.count(byAWS) > 0 })
+		threeReads("AWS")
+		if keyVault.Reads() != untouched || said.count(byAzure) > 0 {
+			t.Error("AWS was there, and Azure was asked")
+		}
+
+		moto.process.stop()
+		w.until("the log says that Azure serves", func() bool { return said.count(byAzure) > 0 })
+		threeReads("Azure")
+	})
+
+	// And it is Azure's value that is used.
+	putPassword(third, w.user, w.fresh)
 	w.rotateServer()
-	putPassword(second, w.user, w.fresh)
-	w.more(crew, 20)
-	crew.dismiss(t)
+	if err := w.client.search(w.ctx); err != nil {
+		t.Error(err)
+	}
 	s := w.rt.Stats()
 	if s.FetchErrors > 0 || s.StaleServed > 0 {
 		t.Errorf("%+v", s)
 	}
-	t.Logf("%d requests; %d reads, of which %d failed in both stores", crew.done.Load(), s.Fetches, s.FetchErrors)
+	if said.count(w.fresh) > 0 {
+		t.Error("the log holds the password")
+	}
+	t.Logf("%d reads: %d by AWS, %d by Azure, none failed in all stores", s.Fetches, said.count(byAWS), said.count(byAzure))
 }

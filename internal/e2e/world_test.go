@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/providers"
 )
 
 // world is an MLflow user whose password lies in a store, and a client that
@@ -21,7 +22,8 @@ type world struct {
 	ctx    context.Context
 	store  store
 	user   string
-	fresh  string // the password to rotate to
+	old    string // the password
+	fresh  string // the one to rotate to
 	rt     *secretsauth.Transport
 	client *client
 }
@@ -30,6 +32,7 @@ type world struct {
 type store interface {
 	put(fields map[string]string)
 	provider() (secretsauth.Provider, error)
+	environ() map[string]string // the variables that make it the one to read
 }
 
 // putPassword is what a rotation does to a store.
@@ -41,13 +44,12 @@ func newWorld(t *testing.T, s store) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	w := &world{T: t, ctx: ctx, store: s, fresh: rand.Text()}
-	old := rand.Text()
+	w := &world{T: t, ctx: ctx, store: s, old: rand.Text(), fresh: rand.Text()}
 	var err error
-	if w.user, err = mlflow.createUser(old); err != nil {
+	if w.user, err = mlflow.createUser(w.old); err != nil {
 		t.Fatal(err)
 	}
-	putPassword(s, w.user, old)
+	putPassword(s, w.user, w.old)
 	return w
 }
 
@@ -58,9 +60,7 @@ func (w *world) connect(url string, change ...func(*secretsauth.Config)) *world 
 	if err != nil {
 		w.Fatal(err)
 	}
-	base := http.DefaultTransport.(*http.Transport).Clone()
-	w.Cleanup(base.CloseIdleConnections)
-	cfg := secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, Base: base}
+	cfg := secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, Base: w.base()}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -69,6 +69,28 @@ func (w *world) connect(url string, change ...func(*secretsauth.Config)) *world 
 	}
 	w.client = &client{base: url, http: &http.Client{Transport: w.rt}}
 	return w
+}
+
+// connectByEnvironment makes the client of variables alone.
+func (w *world) connectByEnvironment(url string) *world {
+	w.Helper()
+	w.Setenv("MLFLOW_SECRETS_ALLOWED_HOSTS", "127.0.0.1")
+	for name, value := range w.store.environ() {
+		w.Setenv(name, value)
+	}
+	var err error
+	if w.rt, err = providers.TransportFromEnv(w.ctx, w.base()); err != nil {
+		w.Fatal(err)
+	}
+	w.client = &client{base: url, http: &http.Client{Transport: w.rt}}
+	return w
+}
+
+// base has connections of its own.
+func (w *world) base() *http.Transport {
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	w.Cleanup(base.CloseIdleConnections)
+	return base
 }
 
 func (w *world) rotateStore() { putPassword(w.store, w.user, w.fresh) }

@@ -120,7 +120,7 @@ func (tokenFile) cure() string {
 
 func errNoLogin() error {
 	return badConfig("VAULT_TOKEN (Config.Token) is not set, and no other way to log in to Vault is configured",
-		"set it, or VAULT_ROLE_ID and VAULT_SECRET_ID, or MLFLOW_VAULT_K8S_ROLE, or run `vault login`")
+		"export VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or MLFLOW_VAULT_K8S_ROLE, or run `vault login`")
 }
 
 func newAppRole(roleID, secretID, mount string) (login, error) {
