@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -197,8 +196,9 @@ func (s *server) ask(ctx context.Context, with http.RoundTripper, path string) (
 	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, 64<<10)); err != nil && ctx.Err() != nil {
 		return answer{}, err
 	}
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	a.page = media == "text/html" || strings.HasPrefix(strings.ToLower(strings.TrimSpace(string(a.body))), "<!doctype html")
+	// By what it says: MLflow claims text/html for plain text, too.
+	begin := strings.ToLower(strings.TrimSpace(string(a.body[:min(len(a.body), 1000)])))
+	a.page = strings.HasPrefix(begin, "<!doctype html") || strings.HasPrefix(begin, "<html")
 	return a, nil
 }
 
@@ -246,7 +246,7 @@ func (s *server) version(ctx context.Context) (string, inspect.Finding) {
 	text := strings.TrimSpace(string(a.body))
 	m := versionText.FindStringSubmatch(text)
 	switch in := a.inFront(); {
-	case a.status == http.StatusOK && m != nil: // MLflow says text/html of it
+	case a.status == http.StatusOK && m != nil:
 	case in != nil:
 		return "", *in
 	case a.status == http.StatusUnauthorized:
