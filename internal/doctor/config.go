@@ -128,7 +128,7 @@ func unknownNames() []string {
 }
 
 func ours(name string) bool {
-	for _, prefix := range []string{"MLFLOW_SECRET", "MLFLOW_AUTH_HEADER", "MLFLOW_VAULT", "MLFLOW_AWS", "MLFLOW_AZURE"} {
+	for _, prefix := range []string{"MLFLOW_SECRET", "MLFLOW_AUTH_HEAD", "MLFLOW_VAULT", "MLFLOW_AWS", "MLFLOW_AZURE"} {
 		if strings.HasPrefix(strings.ToUpper(name), prefix) {
 			return true
 		}
