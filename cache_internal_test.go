@@ -3,32 +3,24 @@ package secretsauth
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// TestS148ClockSetBack looks inside, because nothing outside can set the clock
-// back: it moves the moment of the read ahead instead.
+// TestS148ClockSetBack looks inside for what follows from that; the clock is set
+// back by JumpClock.
 func TestS148ClockSetBack(t *testing.T) {
 	t.Parallel()
 	var down bool
-	reads := 0
+	reads, token := 0, Canary()
 	c := NewCache(ProviderFunc(func(context.Context) (Secret, error) {
 		if reads++; down {
 			return Secret{}, errors.New("connection refused")
 		}
-		return NewToken("token"), nil
+		return NewToken(token), nil
 	}), Config{})
-	setBack := func(d time.Duration) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		h := *c.held
-		for _, at := range []*int64{&h.readAt, &h.refreshAt, &h.expiresAt, &h.staleUntil} {
-			*at += int64(d)
-		}
-		c.held = &h
-		c.live.Store(&grant{value: h.value, from: h.readAt, until: h.refreshAt})
-	}
 	fetch := func() {
 		t.Helper()
 		if _, err := c.Fetch(t.Context()); err != nil {
@@ -37,14 +29,14 @@ func TestS148ClockSetBack(t *testing.T) {
 	}
 
 	fetch()
-	setBack(time.Hour)
+	c.JumpClock(-time.Hour)
 	fetch()
 	if reads != 2 {
 		t.Errorf("%d reads: a negative age did not count as expired", reads)
 	}
 
 	down = true
-	setBack(time.Hour)
+	c.JumpClock(-time.Hour)
 	fetch() // the store does not answer: served as stale, as any expired value
 	fetch()
 	if s := c.Stats(); reads != 3 || s.StaleServed != 2 {
@@ -57,7 +49,7 @@ func TestS148ClockSetBack(t *testing.T) {
 
 func TestAHitTakesNoLock(t *testing.T) {
 	t.Parallel()
-	c := NewCache(Static(NewToken("token")), Config{})
+	c := NewCache(Static(NewToken(Canary())), Config{})
 	if _, err := c.Fetch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -75,5 +67,38 @@ func TestAHitTakesNoLock(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("a hit waits for the lock")
+	}
+}
+
+// Callers that have found the refresh due all at once, before the first of them
+// could say that it is on its way.
+func TestS144CallersThatWaitForTheLockStartOneRefresh(t *testing.T) {
+	t.Parallel()
+	var reads atomic.Int32
+	c := NewCache(ProviderFunc(func(ctx context.Context) (Secret, error) {
+		if reads.Add(1) > 1 {
+			<-ctx.Done() // the refresh is under way as long as the callers are
+		}
+		return NewToken(Canary()), nil
+	}), Config{FetchTimeout: time.Second})
+	if _, err := c.Fetch(t.Context()); err != nil {
+		t.Fatal("the first read fails")
+	}
+	var callers sync.WaitGroup
+	c.mu.Lock()
+	c.held.refreshAt = time.Now().UnixNano()
+	c.live.Store(nil)
+	for range 100 {
+		callers.Go(func() {
+			if _, err := c.Fetch(context.Background()); err != nil {
+				t.Error("a caller gets no value")
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond) // until they wait for the lock; if not, this shows less and is no failure
+	c.mu.Unlock()
+	callers.Wait()
+	if n := c.Stats().Fetches; n != 2 {
+		t.Errorf("%d reads, want the first and one refresh", n)
 	}
 }

@@ -107,7 +107,7 @@ func TestAnUnsetAllowListIsEveryHostWithOneWarning(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken("t")), cfg); err != nil {
+	if _, err := newTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())), cfg); err != nil {
 		t.Fatal(err)
 	}
 	text := log.String()
@@ -147,7 +147,7 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		cfg := secretsauth.Config{AllowedHosts: []string{"*"}}
 		change(&cfg)
-		_, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken("t")), cfg)
+		_, err := newTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())), cfg)
 		if !errors.Is(err, secretsauth.ErrConfig) || !strings.Contains(err.Error(), "fix: ") {
 			t.Errorf("%s: %v, want ErrConfig with a fix", name, err)
 		}
@@ -188,7 +188,7 @@ func TestLogLinesAreTheGuides(t *testing.T) {
 // same, so that a password is not sent as Bearer.
 func TestAModeInAnotherCaseIsTakenOrRefused(t *testing.T) {
 	t.Parallel()
-	secret := secretsauth.NewToken("user:password")
+	secret := secretsauth.NewToken("user:" + secretsauth.Canary())
 	for _, test := range []struct {
 		name   string
 		mode   secretsauth.AuthMode // of Config
@@ -205,7 +205,7 @@ func TestAModeInAnotherCaseIsTakenOrRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			sent := ""
-			rt, err := secretsauth.NewTransport(secretsauth.Static(secret.WithMode(test.hint)), secretsauth.Config{
+			rt, err := newTransport(secretsauth.Static(secret.WithMode(test.hint)), secretsauth.Config{
 				AllowedHosts: []string{"*"}, Mode: test.mode,
 				Base: roundTripper(func(req *http.Request) (*http.Response, error) {
 					sent = req.Header.Get("Authorization")
@@ -216,7 +216,7 @@ func TestAModeInAnotherCaseIsTakenOrRefused(t *testing.T) {
 				return
 			}
 			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://mlflow.test/", nil)
-			resp, err := rt.RoundTrip(req)
+			resp, err := netted{rt}.RoundTrip(req)
 			if errors.Is(err, secretsauth.ErrConfig) || errors.Is(err, secretsauth.ErrInvalidSecret) {
 				return
 			}

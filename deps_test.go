@@ -4,6 +4,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -131,6 +133,32 @@ func TestNothingThatDumpsRequestsIsUsed(t *testing.T) {
 				}
 				return true
 			})
+		}
+	})
+	t.Run("S133 no SDK is told to log bodies", func(t *testing.T) {
+		t.Parallel()
+		switches := []string{"IncludeBody", "LogRequestWithBody", "LogResponseWithBody", "LogSigning", "LogDeprecatedUsage", "OutputCurlString", "SetOutputCurlString"}
+		read := 0
+		for _, folder := range []string{"providers", "internal", "cmd", "examples"} {
+			err := filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+				if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+					return err
+				}
+				text, err := os.ReadFile(name)
+				for _, s := range switches {
+					if strings.Contains(string(text), s) {
+						t.Errorf("%s mentions %s", name, s)
+					}
+				}
+				read++
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if read < 20 {
+			t.Errorf("%d files are not the stores' packages", read)
 		}
 	})
 	t.Run("S159 GODEBUG=http2debug is documented", func(t *testing.T) {

@@ -2,7 +2,6 @@ package secretsauth_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net"
 	"net/http"
@@ -39,7 +38,7 @@ func FuzzHostMatchAgainstDial(f *testing.F) {
 		f.Add("https://" + host + "/x")
 	}
 
-	token := rand.Text()
+	token := secretsauth.Canary()
 	spy := &dialSpy{token: token}
 	spy.network.DialContext = spy.dial
 	matchers := make([]*secretsauth.HostMatcher, len(coverage))

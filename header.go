@@ -194,26 +194,22 @@ func canonicalHeaderName(name string) (string, error) {
 	bad := func(why string) error {
 		return &Error{
 			Kind:    ErrConfig,
-			Summary: fmt.Sprintf("header name %q %s", shownName(name), why),
+			Summary: "the header's name " + why,
 			Fix:     "unset MLFLOW_AUTH_HEADER_NAME (Config.HeaderName) for Authorization, or name a header for credentials such as X-Api-Key",
 		}
 	}
-	if canonical == "" || strings.ContainsFunc(canonical, func(r rune) bool { return !isTokenChar(r) }) {
-		return "", bad("is not a valid header name")
+	if canonical == "" {
+		return "", bad("is empty")
+	}
+	// The name is not repeated: it may be a secret that was put in the wrong place.
+	if i := strings.IndexFunc(name, func(r rune) bool { return !isTokenChar(r) }); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(name[i:])
+		return "", bad(fmt.Sprintf("has the character %q, which is not for names", r))
 	}
 	if slices.Contains(notForCredentials, canonical) {
-		return "", bad("is not for credentials")
+		return "", bad(canonical + " is not for credentials")
 	}
 	return canonical, nil
-}
-
-// shownName is what a message quotes of a name: not the value of a header line
-// that was given in its place.
-func shownName(name string) string {
-	if i := strings.IndexAny(name, ": "); i >= 0 {
-		return name[:i] + "…"
-	}
-	return name
 }
 
 // isTokenChar is tchar of RFC 9110, section 5.6.2.

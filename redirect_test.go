@@ -2,7 +2,6 @@ package secretsauth_test
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -265,7 +264,7 @@ func TestRedirectAddsOneHeader(t *testing.T) {
 	}
 	t.Run("S14: Proxy-Authorization is refused as the name", func(t *testing.T) {
 		t.Parallel()
-		_, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken("t")),
+		_, err := newTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())),
 			secretsauth.Config{AllowedHosts: []string{"a.test"}, HeaderName: "proxy-authorization"})
 		if !errors.Is(err, secretsauth.ErrConfig) {
 			t.Errorf("error %v", err)
@@ -501,7 +500,7 @@ type arrival struct {
 }
 
 func newInternet(tb testing.TB) *internet {
-	n := &internet{TB: tb, token: rand.Text(), header: "Authorization", dialled: map[string]string{}}
+	n := &internet{TB: tb, token: secretsauth.Canary(), header: "Authorization", dialled: map[string]string{}}
 	n.plain = httptest.NewServer(n)
 	n.secure = httptest.NewTLSServer(n)
 	roots := x509.NewCertPool()
@@ -624,7 +623,7 @@ func (n *internet) transport(change ...func(*secretsauth.Config)) *secretsauth.T
 	for _, c := range change {
 		c(&cfg)
 	}
-	rt, err := secretsauth.NewTransport(n.provider(), cfg)
+	rt, err := newTransport(n.provider(), cfg)
 	if err != nil {
 		n.Fatal(err)
 	}
@@ -633,7 +632,7 @@ func (n *internet) transport(change ...func(*secretsauth.Config)) *secretsauth.T
 
 func (n *internet) client(change ...func(*secretsauth.Config)) *http.Client {
 	n.Helper()
-	return &http.Client{Transport: n.transport(change...)}
+	return &http.Client{Transport: netted{n.transport(change...)}}
 }
 
 func allow(hosts ...string) func(*secretsauth.Config) {

@@ -3,6 +3,7 @@ package secretsauth_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -40,8 +41,8 @@ func TestEveryRotationIsFollowedAtOnce(t *testing.T) {
 	t.Parallel()
 	simulate(t, func(t *testing.T) {
 		w := newWorld(t)
-		for i := range 100 {
-			token := fmt.Sprint("token-", i)
+		for range 100 {
+			token := secretsauth.Canary()
 			w.store.put(token)
 			w.server.accept(token)
 			w.want("/", http.StatusOK)
@@ -255,7 +256,7 @@ func TestA403ForABadTokenIsFollowedToo(t *testing.T) {
 	})
 }
 
-func TestIgnore403(t *testing.T) {
+func TestS95Ignore403(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *secretsauth.Config) { c.Ignore403 = true })
 	w.want("/", http.StatusOK)
@@ -592,7 +593,7 @@ func rotated(t *testing.T, see http.HandlerFunc, change ...func(*secretsauth.Con
 	for _, c := range change {
 		c(&cfg)
 	}
-	rt, err := secretsauth.NewTransport(w.store, cfg)
+	rt, err := newTransport(w.store, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -602,12 +603,12 @@ func rotated(t *testing.T, see http.HandlerFunc, change ...func(*secretsauth.Con
 	w.rt = rt
 	w.store.put(w.fresh)
 	accepted.Store(&w.fresh)
-	return w, &http.Client{Transport: rt, Timeout: time.Minute}, server.URL
+	return w, &http.Client{Transport: netted{rt}, Timeout: time.Minute}, server.URL
 }
 
 func TestBodiesAndTheReplay(t *testing.T) {
 	t.Parallel()
-	payload := strings.Repeat("metrics ", 10_000)
+	payload := rand.Text() + strings.Repeat("metrics ", 10_000) + rand.Text()
 	reader := func(hide bool) io.Reader {
 		if hide {
 			return struct{ io.Reader }{strings.NewReader(payload)}
@@ -620,10 +621,12 @@ func TestBodiesAndTheReplay(t *testing.T) {
 		body   io.Reader
 		change func(*http.Request)
 		config func(*secretsauth.Config)
+		close  bool // the server ends the connection of a request that it rejects
 		status int
 	}{
 		{name: "S97 GetBody", body: reader(false), status: http.StatusOK},
 		{name: "S97 S103 GetBody, keep-alives off", body: reader(false), config: noKeepAlive, status: http.StatusOK},
+		{name: "S97 S103 GetBody, the 401 closes the connection", body: reader(false), close: true, status: http.StatusOK},
 		{name: "S68 no body", status: http.StatusOK},
 		{name: "S68 NoBody", body: http.NoBody, status: http.StatusOK},
 		{name: "S98 S100 no GetBody", body: reader(true), status: http.StatusUnauthorized},
@@ -637,14 +640,23 @@ func TestBodiesAndTheReplay(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			var seen atomic.Int32
-			see := func(_ http.ResponseWriter, req *http.Request) {
-				got, err := io.ReadAll(req.Body)
-				if want := len(payload); req.Method == http.MethodPost && test.body != nil && test.body != http.NoBody && (err != nil || len(got) != want) {
-					t.Errorf("the server read %d bytes, want %d", len(got), want)
+			var seen, expecting atomic.Int32
+			see := func(rw http.ResponseWriter, req *http.Request) {
+				if req.Header.Get("Expect") == "100-continue" {
+					expecting.Add(1)
 				}
-				if strings.HasPrefix(test.name, "S102") && req.Header.Get("Expect") == "" {
-					t.Error("the replay lost its Expect header")
+				if rw.Header().Get("Www-Authenticate") != "" { // rejected
+					if test.close {
+						rw.Header().Set("Connection", "close")
+					}
+					rw.WriteHeader(http.StatusUnauthorized)
+					_, _ = io.WriteString(rw, "You are not authenticated.")
+					return
+				}
+				got, err := io.ReadAll(req.Body)
+				if req.Method == http.MethodPost && test.body != nil && test.body != http.NoBody &&
+					(err != nil || string(got) != payload || req.ContentLength != int64(len(payload))) {
+					t.Errorf("the server read %d bytes of the length %d, and not the %d that were sent", len(got), req.ContentLength, len(payload))
 				}
 				seen.Add(1)
 			}
@@ -657,6 +669,7 @@ func TestBodiesAndTheReplay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			req.Header.Set("X-See-Rejected", "1")
 			if test.change != nil {
 				test.change(req)
 			}
@@ -666,6 +679,9 @@ func TestBodiesAndTheReplay(t *testing.T) {
 			}
 			defer resp.Body.Close()
 			text, _ := io.ReadAll(resp.Body)
+			if n := expecting.Load(); strings.HasPrefix(test.name, "S102") && n != 2 {
+				t.Errorf("%d of the two requests had the Expect header", n)
+			}
 			if resp.StatusCode != test.status {
 				t.Fatalf("status %d, want %d", resp.StatusCode, test.status)
 			}
@@ -736,7 +752,7 @@ func TestRejectedBodiesAreBounded(t *testing.T) {
 			rw.WriteHeader(http.StatusUnauthorized)
 			_, _ = rw.Write(make([]byte, 1<<20))
 		}},
-		{"S105 in drops", func(rw http.ResponseWriter) { forever(rw, 50*time.Millisecond) }},
+		{"S105 in drops", func(rw http.ResponseWriter) { forever(rw, 50*time.Millisecond) }}, // how long: see below
 		{"S106 without end", func(rw http.ResponseWriter) { forever(rw, 0) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -758,6 +774,82 @@ func TestRejectedBodiesAreBounded(t *testing.T) {
 			if resp.StatusCode != http.StatusOK {
 				t.Errorf("status %d", resp.StatusCode)
 			}
+		})
+	}
+}
+
+// slowBody gives bytes for ever, one chunk a pause, and notes how much was read
+// and when it was closed.
+type slowBody struct {
+	chunk  int
+	pause  time.Duration
+	closed chan struct{}
+	once   sync.Once
+	read   atomic.Int64
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(b.pause):
+	case <-b.closed:
+		return 0, io.ErrClosedPipe
+	}
+	n := min(b.chunk, len(p))
+	b.read.Add(int64(n))
+	return n, nil
+}
+
+func (b *slowBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
+}
+
+func TestS107TheDrainOfARejectedBodyIsBounded(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		chunk int
+		pause time.Duration
+		most  time.Duration // that the replay waits
+	}{
+		{"S105 in drops", 1, 50 * time.Millisecond, 300 * time.Millisecond},
+		{"S105 nothing comes", 1, 24 * time.Hour, 300 * time.Millisecond},
+		{"S104 S106 without end", 1 << 20, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				body := &slowBody{chunk: test.chunk, pause: test.pause, closed: make(chan struct{})}
+				var w *world
+				w = newWorld(t, func(c *secretsauth.Config) {
+					c.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
+						resp, err := w.server.RoundTrip(req)
+						if err == nil && resp.StatusCode == http.StatusUnauthorized {
+							resp.Body = body
+							return resp, nil
+						}
+						select {
+						case <-body.closed:
+						default:
+							if w.server.requests() > 1 {
+								t.Error("S107 the replay is sent while the rejected response's body is open")
+							}
+						}
+						return resp, err
+					})
+				})
+				w.want("/", http.StatusOK)
+				w.rotate()
+				begun := time.Now()
+				w.want("/", http.StatusOK)
+				if took := time.Since(begun); took > test.most {
+					t.Errorf("the replay waited %v for the body", took)
+				}
+				if n := body.read.Load(); n > 128<<10 {
+					t.Errorf("%d bytes of the body were read", n)
+				}
+				w.wantReads(2)
+			})
 		})
 	}
 }
@@ -829,7 +921,7 @@ func TestS109AHostileRealmIsIgnored(t *testing.T) {
 	}))
 	defer server.Close()
 	w := newWorld(t, func(c *secretsauth.Config) { c.AllowedHosts, c.Base = []string{"*"}, nil })
-	resp, err := (&http.Client{Transport: w.rt}).Get(server.URL)
+	resp, err := (&http.Client{Transport: netted{w.rt}}).Get(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -846,7 +938,7 @@ func TestS17S110S111OtherAnswersAreNoRejection(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, func(c *secretsauth.Config) {
 				c.Base = roundTripper(func(*http.Request) (*http.Response, error) {
-					return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(http.StatusText(code)))}, nil
+					return &http.Response{StatusCode: code, Header: http.Header{"Content-Type": {"text/html"}, "Location": {"https://login.test/"}}, Body: io.NopCloser(strings.NewReader(http.StatusText(code)))}, nil
 				})
 			})
 			w.want("/", code)

@@ -2,7 +2,6 @@ package secretsauth_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"net/http"
@@ -65,7 +64,7 @@ func (p *trip) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = req.Body.Close()
 	}
 	if a.rotates {
-		p.store.put(rand.Text())
+		p.store.put(secretsauth.Canary())
 	}
 	if a.resp != nil {
 		a.resp.Request = req // as http.Transport does: it would show the credential
@@ -77,7 +76,7 @@ func (p *trip) RoundTrip(req *http.Request) (*http.Response, error) {
 func newTrip(t *testing.T, answers ...answer) *trip {
 	t.Helper()
 	p := &trip{store: &fakeStore{}, body: &trackedBody{Reader: strings.NewReader("body")}, answers: answers}
-	p.store.put(rand.Text())
+	p.store.put(secretsauth.Canary())
 	p.cfg = secretsauth.Config{AllowedHosts: []string{"mlflow.test"}, Base: p}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://mlflow.test/api?x=1#f", p.body)
 	if err != nil {
@@ -104,11 +103,11 @@ func (p *trip) take(t *testing.T) (*http.Response, error) {
 	if p.shared {
 		provider = secretsauth.NewCache(p.store, secretsauth.Config{})
 	}
-	rt, err := secretsauth.NewTransport(provider, p.cfg)
+	rt, err := newTransport(provider, p.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rt.RoundTrip(p.req)
+	return netted{rt}.RoundTrip(p.req)
 }
 
 // photograph returns a check that req is what it is now: every field the same,
@@ -205,7 +204,7 @@ func TestTheCallersRequestOnEveryPath(t *testing.T) {
 			change: func(p *trip) { p.cfg.RequireTLS, p.req.URL.Scheme = true, "http" }},
 		{name: "S70 the store is down", err: secretsauth.ErrUnavailable, change: func(p *trip) { p.store.fail(down()) }},
 		{name: "S70 the store refuses", err: secretsauth.ErrDenied, change: func(p *trip) { p.store.fail(denied()) }},
-		{name: "S70 the secret cannot be sent", err: secretsauth.ErrInvalidSecret, change: func(p *trip) { p.store.put("a\nb") }},
+		{name: "S70 the secret cannot be sent", err: secretsauth.ErrInvalidSecret, change: func(p *trip) { p.store.put(secretsauth.Canary() + "\n" + secretsauth.Canary()) }},
 		{name: "S70 the secret cannot be sent in the mode of one transport", err: secretsauth.ErrInvalidSecret,
 			change: func(p *trip) { p.shared, p.cfg.Mode = true, secretsauth.AuthBasic }},
 		{name: "S70 the caller has given up", err: context.Canceled, change: func(p *trip) {
@@ -274,7 +273,7 @@ func (p *trip) checkCloses(t *testing.T, which string, b *trackedBody, atLeast b
 // their own.
 func TestTheCallersHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
-	secret := secretsauth.NewToken(rand.Text())
+	secret := secretsauth.NewToken(secretsauth.Canary())
 	token, _ := secret.Token()
 	for _, test := range []struct {
 		name    string
@@ -315,7 +314,7 @@ func TestTheCallersHeadersOnTheWire(t *testing.T) {
 			if test.change != nil {
 				test.change(&cfg)
 			}
-			rt, err := secretsauth.NewTransport(secretsauth.Static(secret), cfg)
+			rt, err := newTransport(secretsauth.Static(secret), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -331,7 +330,7 @@ func TestTheCallersHeadersOnTheWire(t *testing.T) {
 				req.Header = http.Header{} // a host that is not allowed gets the request as it is
 			}
 			unchanged := photograph(req)
-			resp, err := (&http.Client{Transport: rt}).Do(req)
+			resp, err := (&http.Client{Transport: netted{rt}}).Do(req)
 			if err != nil {
 				t.Fatal("S152: the request failed")
 			}
@@ -356,7 +355,7 @@ func TestOneRequestInManyHands(t *testing.T) {
 	t.Run("S69 from several goroutines", func(t *testing.T) {
 		t.Parallel()
 		store := &fakeStore{}
-		old, fresh := rand.Text(), rand.Text()
+		old, fresh := secretsauth.Canary(), secretsauth.Canary()
 		store.put(old)
 		var accepted atomic.Pointer[string]
 		accepted.Store(&old)
@@ -366,7 +365,7 @@ func TestOneRequestInManyHands(t *testing.T) {
 			}
 		}))
 		defer server.Close()
-		rt, err := secretsauth.NewTransport(store, secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, Base: server.Client().Transport})
+		rt, err := newTransport(store, secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, Base: server.Client().Transport})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -395,7 +394,7 @@ func TestOneRequestInManyHands(t *testing.T) {
 				accepted.Store(&fresh)
 			}
 			for range 10 {
-				resp, err := rt.RoundTrip(req)
+				resp, err := netted{rt}.RoundTrip(req)
 				if err != nil {
 					t.Error("a request failed")
 					return
@@ -421,7 +420,7 @@ func TestOneRequestInManyHands(t *testing.T) {
 				w.rotate()
 				w.rt.ClearCache()
 			}
-			resp, err := w.rt.RoundTrip(req)
+			resp, err := netted{w.rt}.RoundTrip(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -494,15 +493,15 @@ func TestWhatStoresAnswer(t *testing.T) {
 			secret secretsauth.Secret
 			err    error
 		}{
-			{secretsauth.NewUserPassword("first", rand.Text()), nil},
+			{secretsauth.NewUserPassword("first", secretsauth.Canary()), nil},
 			{secretsauth.NewUserPassword("second", ""), secretsauth.ErrInvalidSecret},
 		} {
-			rt, err := secretsauth.NewTransport(secretsauth.Static(test.secret), secretsauth.Config{AllowedHosts: []string{"*"}, Base: base})
+			rt, err := newTransport(secretsauth.Static(test.secret), secretsauth.Config{AllowedHosts: []string{"*"}, Base: base})
 			if err != nil {
 				t.Fatal(err)
 			}
 			req := httptest.NewRequest(http.MethodGet, "https://mlflow.test/", nil)
-			resp, err := rt.RoundTrip(req)
+			resp, err := netted{rt}.RoundTrip(req)
 			if err == nil {
 				_ = resp.Body.Close()
 			}
@@ -537,9 +536,9 @@ func TestWhatStoresAnswer(t *testing.T) {
 // A credential in the environment is not one of ours: no variable of MLflow's
 // own clients is read, and the allow-list holds for all.
 func TestCredentialsOfTheEnvironment(t *testing.T) {
-	t.Setenv("MLFLOW_TRACKING_TOKEN", rand.Text())
+	t.Setenv("MLFLOW_TRACKING_TOKEN", secretsauth.Canary())
 	t.Setenv("MLFLOW_TRACKING_USERNAME", "user")
-	t.Setenv("MLFLOW_TRACKING_PASSWORD", rand.Text())
+	t.Setenv("MLFLOW_TRACKING_PASSWORD", secretsauth.Canary())
 	t.Run("S89 no fallback", func(t *testing.T) {
 		w := newWorld(t)
 		w.store.fail(down())
@@ -569,7 +568,7 @@ func TestABaseThatEditsHeadersInPlaceDoesNotReachTheCache(t *testing.T) {
 	})
 	for range 2 {
 		req, _ := http.NewRequest(http.MethodGet, "https://mlflow.test/", nil)
-		resp, err := w.rt.RoundTrip(req)
+		resp, err := netted{w.rt}.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -585,7 +584,7 @@ func TestS113EachCopyKeepsGetBody(t *testing.T) {
 	var sends int
 	w := newWorld(t)
 	base := w.server
-	rt, err := secretsauth.NewTransport(w.store, secretsauth.Config{
+	rt, err := newTransport(w.store, secretsauth.Config{
 		AllowedHosts: []string{"mlflow.test"},
 		Base: roundTripper(func(req *http.Request) (*http.Response, error) {
 			if sends++; req.GetBody == nil || req.ContentLength != 4 {
@@ -602,7 +601,7 @@ func TestS113EachCopyKeepsGetBody(t *testing.T) {
 	}
 	w.rotate()
 	req, _ := http.NewRequest(http.MethodPost, "https://mlflow.test/", strings.NewReader("body"))
-	resp, err := rt.RoundTrip(req)
+	resp, err := netted{rt}.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 
 func TestParseSecret(t *testing.T) {
 	t.Parallel()
+	// A canary takes the place of abc.
 	for _, test := range []struct {
 		name, raw                 string
 		token, username, password string // what it holds; all empty: an error
@@ -48,13 +49,13 @@ func TestParseSecret(t *testing.T) {
 		{name: "S72 newline inside the field", raw: `{"token":"abc\n"}`, token: "abc"},
 		{name: "S78 line ends around the password", raw: `{"username":"u\n","password":"p\r\n"}`, username: "u", password: "p"},
 
-		{name: "S73 inner line end", raw: "ab\nc"},
-		{name: "S73 inner CR", raw: "ab\rc"},
-		{name: "S73 NUL", raw: "ab\x00c"},
-		{name: "S73 DEL", raw: "ab\x7fc"},
-		{name: "S73 VT", raw: "ab\vc"},
-		{name: "S73 ESC", raw: "ab\x1b[31mc"},
-		{name: "S73 inner line end in the field", raw: `{"token":"ab\ncd"}`},
+		{name: "S73 inner line end", raw: "abc\nabc"},
+		{name: "S73 inner CR", raw: "abc\rabc"},
+		{name: "S73 NUL", raw: "abc\x00abc"},
+		{name: "S73 DEL", raw: "abc\x7fabc"},
+		{name: "S73 VT", raw: "abc\vabc"},
+		{name: "S73 ESC", raw: "abc\x1b[31mabc"},
+		{name: "S73 inner line end in the field", raw: `{"token":"abc\nabc"}`},
 		{name: "S74 empty", raw: ""},
 		{name: "S74 white space", raw: " \n\t"},
 		{name: "S74 empty field", raw: `{"token":""}`},
@@ -67,8 +68,8 @@ func TestParseSecret(t *testing.T) {
 		{name: "S75 array", raw: `["abc"]`},
 		{name: "S75 JSON string", raw: `"abc"`},
 		{name: "S76 token outside ASCII", raw: "abcé"},
-		{name: "S76 line separator in a token", raw: "ab\u2028c"},
-		{name: "S76 invalid UTF-8", raw: "ab\xffc"},
+		{name: "S76 line separator in a token", raw: "abc\u2028abc"},
+		{name: "S76 invalid UTF-8", raw: "abc\xffabc"},
 		{name: "S76 invalid UTF-8 in a password", raw: "u:p\xff"},
 		{name: "S76 invalid UTF-8 in a JSON password", raw: "{\"username\":\"u\",\"password\":\"p\xff\"}"},
 		{name: "S76 half a surrogate pair in a JSON password", raw: `{"username":"u","password":"p\ud800q"}`},
@@ -76,11 +77,12 @@ func TestParseSecret(t *testing.T) {
 		{name: "S77 control character in the username", raw: `{"username":"u\u0007v","password":"p"}`},
 		{name: "S78 line end inside the password", raw: `{"username":"u","password":"p\r\nq"}`},
 		{name: "S78 line end inside a bare password", raw: "u:p\nq"},
+		{name: "S79 over the limit by a field of no use", raw: `{"token":"abc","notes":"` + strings.Repeat("x", 1<<20) + `"}`},
 		{name: "S79 over the limit", raw: strings.Repeat("x", 1<<20)},
 		{name: "S80 a PEM file", raw: "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----\n"},
 		{name: "S81 the fields one level deeper", raw: `{"data":{"token":"abc"}}`},
 		{name: "S85 a ready-made Basic header", raw: "Basic dXNlcjpwYXNz"},
-		{name: "S87 truncated", raw: `{"token":"ab`},
+		{name: "S87 truncated", raw: `{"token":"abc`},
 		{name: "S87 not JSON after the brace", raw: `{token: abc}`},
 		{name: "user without password", raw: `{"username":"u"}`},
 		{name: "password without user", raw: `{"password":"p"}`},
@@ -91,11 +93,14 @@ func TestParseSecret(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s, err := secretsauth.ParseSecret([]byte(test.raw))
+			c := newCanary()
+			fill := func(text string) string { return strings.ReplaceAll(text, "abc", c.text) }
+			s, err := secretsauth.ParseSecret([]byte(fill(test.raw)))
 			if test.token == "" && test.username == "" {
 				if !errors.Is(err, secretsauth.ErrInvalidSecret) || !s.IsZero() {
 					t.Fatalf("error %v, want ErrInvalidSecret and nothing else", err)
 				}
+				c.absentFrom(t, "the error", err)
 				return
 			}
 			if err != nil {
@@ -103,7 +108,7 @@ func TestParseSecret(t *testing.T) {
 			}
 			token, hasToken := s.Token()
 			user, password, hasPassword := s.UserPassword()
-			if token != test.token || hasToken != (test.token != "") {
+			if token != fill(test.token) || hasToken != (test.token != "") {
 				t.Error("not the token that was stored")
 			}
 			if user != test.username || password != test.password || hasPassword != (test.username != "") {
@@ -113,7 +118,7 @@ func TestParseSecret(t *testing.T) {
 	}
 }
 
-func TestErrorsOfParseSecretNameFieldsAndNeverValues(t *testing.T) {
+func TestS75S79S87ErrorsOfParseSecretNameFieldsAndNeverValues(t *testing.T) {
 	t.Parallel()
 	const canary = "Zq7wK3vPx9"
 	for _, test := range []struct{ raw, says string }{

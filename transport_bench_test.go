@@ -16,7 +16,7 @@ func (b nullBase) RoundTrip(*http.Request) (*http.Response, error) { return b.re
 // four headers.
 func warmTransport(tb testing.TB, hosts ...string) (*secretsauth.Transport, *http.Request) {
 	tb.Helper()
-	rt, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken("t")), secretsauth.Config{
+	rt, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())), secretsauth.Config{
 		AllowedHosts: hosts,
 		Base:         nullBase{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}},
 	})

@@ -2,7 +2,6 @@ package secretsauth_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -171,14 +170,14 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*secretsauth.Config)) *world {
 	t.Helper()
-	w := &world{T: t, store: &fakeStore{}, server: &fakeServer{}, old: rand.Text(), fresh: rand.Text()}
+	w := &world{T: t, store: &fakeStore{}, server: &fakeServer{}, old: secretsauth.Canary(), fresh: secretsauth.Canary()}
 	w.store.put(w.old)
 	w.server.accept(w.old)
 	cfg := secretsauth.Config{AllowedHosts: []string{"mlflow.test"}, Base: w.server, TTL: 5 * time.Minute}
 	for _, c := range change {
 		c(&cfg)
 	}
-	rt, err := secretsauth.NewTransport(w.store, cfg)
+	rt, err := newTransport(w.store, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +200,7 @@ func (w *world) doWith(ctx context.Context, path string, body io.Reader) (int, e
 		w.Error(err)
 		return 0, err
 	}
-	resp, err := w.rt.RoundTrip(req)
+	resp, err := netted{w.rt}.RoundTrip(req)
 	if err != nil {
 		return 0, err
 	}
