@@ -62,7 +62,7 @@ It is configured by the environment, as the library is.`,
 		Version:       thisBuild().Version,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(newInfo(), newDoctor(), newHosts(), newReport(), newVersion())
+	root.AddCommand(newInfo(), newDoctor(), newHosts(), newReport(), newVersion(), newProxy(), newCache(), newExec(), newHeader())
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
 }

@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			store.Write("mlflow/newline", map[string]string{"token": password + "\n"})
 			store.Write("mlflow/incomplete", map[string]string{"username": "trainer"})
 			store.Write("mlflow/token", map[string]string{"token": password})
+			store.Write("mlflow/both", map[string]string{"token": password, "username": "trainer", "password": password})
 			server, err := devstack.StartMLflow("trainer", password)
 			if err != nil {
 				return err
