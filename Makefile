@@ -37,16 +37,26 @@ e2e: ## run against real servers, which are fetched first
 	./internal/e2e/install.sh
 	$(GO) test -tags e2e -count=1 -timeout 30m -v ./internal/e2e/...
 
+# how long the soak runs
+SOAK ?= 5m
+
+.PHONY: soak
+soak: ## 64 workers for SOAK, through rotations and outages of real servers
+	./internal/e2e/install.sh
+	SOAK=$(SOAK) $(GO) test -tags e2e -count=1 -timeout 3h -v -run TestSoak ./internal/e2e/...
+
 .PHONY: bench
-bench: ## run the benchmarks of the transport
-	$(GO) test -run '^$$' -bench . -benchmem .
+bench: ## measure beside what people would use instead, into docs/performance.md
+	@./bench/install.sh
+	@mkdir -p docs
+	cd bench && $(GO) run . -write ../docs/performance.md
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
 	@targets=$$($(GO) test -list '^Fuzz' . | grep '^Fuzz') || { echo "no fuzz target found"; exit 1; }; \
 	for target in $$targets; do \
 	  echo "$$target for $(FUZZTIME)"; \
-	  $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . || exit 1; \
+	  $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s . || exit 1; \
 	done
 
 .PHONY: clean

