@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/publicsuffix"
+
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
@@ -99,7 +101,7 @@ func variableWarnings() (warnings, fixes []string) {
 		add("MLFLOW_SECRETS_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR; INFO is used", "export MLFLOW_SECRETS_LOG_LEVEL=INFO")
 	}
 	if strings.Contains(os.Getenv("GODEBUG"), "http2debug") {
-		add("GODEBUG holds http2debug, which prints every header, the credential included (S159)", "unset GODEBUG")
+		add("GODEBUG holds http2debug, which prints every header, the credential included", "unset GODEBUG")
 	}
 	for _, name := range unknownNames() {
 		if right := meant(name); right != "" {
@@ -170,9 +172,28 @@ func (r *run) allowList() {
 			return inspect.Warned("every host gets the credential", "MLFLOW_SECRETS_ALLOWED_HOSTS is not set", fix)
 		}
 		summary := fmt.Sprintf("%d pattern(s): %s", len(cfg.AllowedHosts), strings.Join(cfg.AllowedHosts, ", "))
-		if warnings := hosts.Warnings(); len(warnings) > 0 {
+		if warnings := append(hosts.Warnings(), suffixWarnings(cfg.AllowedHosts)...); len(warnings) > 0 {
 			return inspect.Warned(summary, strings.Join(warnings, "; "), fix)
 		}
 		return inspect.Passed(summary)
 	})
+}
+
+// suffixWarnings are the patterns like *.co.uk, under which anybody can register a
+// host. Of those that end in a single label the library itself warns (S49).
+func suffixWarnings(patterns []string) []string {
+	var warnings []string
+	for _, pattern := range patterns {
+		host := strings.ToLower(pattern)
+		if _, rest, ok := strings.Cut(host, "://"); ok {
+			host = rest
+		}
+		host, _, _ = strings.Cut(host, ":")
+		_, end, _ := strings.Cut(host[strings.LastIndexAny(host, "*?]")+1:], ".")
+		end = strings.TrimSuffix(end, ".")
+		if suffix, _ := publicsuffix.PublicSuffix(end); strings.ContainsAny(host, "*?]") && strings.Contains(end, ".") && suffix == end {
+			warnings = append(warnings, fmt.Sprintf("host pattern %q covers hosts of other owners: anybody can register a name under %s", pattern, end))
+		}
+	}
+	return warnings
 }

@@ -110,10 +110,29 @@ func (r *run) host(u *url.URL) inspect.Finding {
 	case !d.Allowed:
 		return inspect.Finding{Status: inspect.Fail, Summary: where + " would not get the credential", Cause: d.Reason,
 			Fix: "export MLFLOW_SECRETS_ALLOWED_HOSTS='" + strings.Join(append(slices.Clone(r.config.AllowedHosts), d.Host), ",") + "'"}
-	case r.config.RequireTLS && u.Scheme == "http" && d.Host != "localhost" && !strings.HasPrefix(d.Host, "127.") && d.Host != "::1":
-		return inspect.Finding{Status: inspect.Fail, Summary: where + " would not get the credential", Cause: "MLFLOW_SECRETS_REQUIRE_TLS is set, and the URL begins with http://", Fix: "use https://"}
+	}
+	if err := refused(r.config, u); err != nil {
+		return inspect.Failed(where+" would not get the credential", err)
 	}
 	return inspect.Passed(fmt.Sprintf("%s gets the credential, by the pattern %q", where, d.Pattern))
+}
+
+// refused is why a transport does not send a request to u at all, as over plain http
+// where TLS is required.
+func refused(cfg secretsauth.Config, u *url.URL) error {
+	cfg.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
+	})
+	cfg.Logger = nil
+	t, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewUserPassword("user", "password")), cfg)
+	if err != nil {
+		return err
+	}
+	resp, err := t.RoundTrip(&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}})
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	return err
 }
 
 // arrival is the three phases of a trip as one finding.
@@ -170,6 +189,7 @@ type answer struct {
 	status   int
 	page     bool
 	location string // host of a redirect's target
+	secured  bool   // which is the same host, and https where the URL is http
 	body     []byte // the beginning; never shown as it is
 }
 
@@ -192,6 +212,7 @@ func (s *server) ask(ctx context.Context, with http.RoundTripper, path string) (
 	a := answer{status: resp.StatusCode}
 	if to, err := resp.Location(); err == nil {
 		a.location = to.Host
+		a.secured = to.Scheme == "https" && s.base.Scheme == "http" && strings.EqualFold(to.Hostname(), s.base.Hostname())
 	}
 	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, 64<<10)); err != nil && ctx.Err() != nil {
 		return answer{}, err
@@ -218,6 +239,9 @@ func unanswered(err error) inspect.Finding {
 func (a answer) inFront() *inspect.Finding {
 	const fix = "let the login page in front of MLflow pass requests that carry a credential, or use an address behind it"
 	switch {
+	case a.status >= 300 && a.status < 400 && a.secured:
+		return &inspect.Finding{Status: inspect.Fail, Summary: "the server redirects to https",
+			Cause: statusText(a.status) + ": a redirect to another scheme gets no credential", Fix: "use the https URL: https://" + inspect.Printable(a.location)}
 	case a.status >= 300 && a.status < 400:
 		return &inspect.Finding{Status: inspect.Fail, Summary: "the server redirects instead of answering",
 			Cause: fmt.Sprintf("%s to %s: a login page in front of it, or another address of the server", statusText(a.status), inspect.Printable(a.location)), Fix: fix + "; if it is the same server, use that address"}

@@ -139,6 +139,10 @@ func TestWhatATrackingServerMayAnswer(t *testing.T) {
 			http.Redirect(w, req, "https://login.test/?token="+req.Header.Get("Authorization"), http.StatusFound)
 			return true
 		}}, "mlflow.authenticated", inspect.Fail, []string{"redirects", "302 Found to login.test", "login page"}},
+		{"S7 a redirect to https", mlflow{change: func(w http.ResponseWriter, req *http.Request, _ bool) bool {
+			http.Redirect(w, req, "https://"+req.Host+req.URL.Path, http.StatusMovedPermanently)
+			return true
+		}}, "mlflow.authenticated", inspect.Fail, []string{"redirects to https", "301", "use the https URL: https://127.0.0.1:"}},
 		{"an error of the server", mlflow{change: status(500)}, "mlflow.authenticated", inspect.Fail, []string{"not well", "500", "log"}},
 		{"an error of a proxy", mlflow{change: status(502)}, "mlflow.version", inspect.Fail, []string{"not well", "502"}},
 		{"not MLflow", mlflow{change: status(404)}, "mlflow.version", inspect.Fail, []string{"not an MLflow server", "404", "check the URL"}},
@@ -250,6 +254,24 @@ func mustCompile(t *testing.T, hosts []string) *secretsauth.HostMatcher {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func TestPlainHTTPWhereTLSIsRequired(t *testing.T) {
+	t.Parallel()
+	for address, refused := range map[string]bool{
+		"http://mlflow.test": true, "http://127.evil.test": true,
+		"https://mlflow.test": false, "http://127.0.0.1:5000": false, "http://localhost:5000": false, "http://[::1]:5000": false,
+	} {
+		cfg := secretsauth.Config{AllowedHosts: []string{"*"}, RequireTLS: true}
+		u, why := ParseServer(address)
+		if why != nil {
+			t.Fatal(why.Cause)
+		}
+		f := (&run{hosts: mustCompile(t, cfg.AllowedHosts), config: cfg}).host(u)
+		if (f.Status == inspect.Fail) != refused {
+			t.Errorf("%s: %+v", address, f)
+		}
+	}
 }
 
 // A host that is not allowed is asked without the credential, and only that.

@@ -86,7 +86,7 @@ func (v *visit) format(p *patient, read inspect.Finding) {
 		summary := "holds " + strings.Join(holds, " and ")
 		switch {
 		case user == "admin" && (password == "password1234" || password == "password"):
-			return inspect.Warned(summary, "it is MLflow's default password of admin, which everybody knows (S167)", "change it at the server and in the store")
+			return inspect.Warned(summary, "it is MLflow's default password of admin, which everybody knows", "change it at the server and in the store")
 		case s.Trimmed():
 			return inspect.Warned(summary, "white space around a value, such as a trailing newline, is stored with it; it is removed before use, but not by other readers",
 				"store it again without, with printf or echo -n")

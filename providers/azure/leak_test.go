@@ -45,8 +45,7 @@ func wantNoLeak(t *testing.T, where, text string, secrets ...string) {
 	}
 }
 
-// S155
-func TestConfigAndProviderPrintNoSecret(t *testing.T) {
+func TestS155ConfigAndProviderPrintNoSecret(t *testing.T) {
 	s, value, clientSecret, token := newStandin(), canary(), canary(), canary()
 	setenv(t, servicePrincipal("AZURE_CLIENT_SECRET", clientSecret))
 	s.put(value)
@@ -75,8 +74,8 @@ func TestConfigAndProviderPrintNoSecret(t *testing.T) {
 	}
 }
 
-// S133: whatever the SDK logs, it is none of it.
-func TestTheSDKLogsNoSecret(t *testing.T) {
+// Whatever the SDK logs, it is none of it.
+func TestS133TheSDKLogsNoSecret(t *testing.T) {
 	s, value, clientSecret, token := newStandin(), canary(), canary(), canary()
 	setenv(t, servicePrincipal("AZURE_CLIENT_SECRET", clientSecret))
 	s.put(value)
@@ -103,9 +102,8 @@ func TestTheSDKLogsNoSecret(t *testing.T) {
 	wantNoLeak(t, "the SDK's log", logged.String(), value, clientSecret, token)
 }
 
-// S152, S162: servers that echo all they were sent, and the secret too, at every
-// status.
-func TestErrorsQuoteNoAnswer(t *testing.T) {
+// Servers that echo all they were sent, and the secret too, at every status.
+func TestS152S162ErrorsQuoteNoAnswer(t *testing.T) {
 	clientSecret := canary()
 	setenv(t, servicePrincipal("AZURE_CLIENT_SECRET", clientSecret))
 	forms := []string{

@@ -17,7 +17,7 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth/providers/azure"
 )
 
-// S120, over a real connection.
+// Over a real connection.
 func TestS120PartialAnswers(t *testing.T) {
 	t.Parallel()
 	const whole = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
@@ -116,8 +116,7 @@ func TestDNS(t *testing.T) {
 	wantError(t, err, secretsauth.ErrUnavailable, "does not resolve", "no such host", "az keyvault list")
 }
 
-// S106, S120
-func TestEndlessAnswer(t *testing.T) {
+func TestS106S120EndlessAnswer(t *testing.T) {
 	t.Parallel()
 	s := newStandin()
 	s.put("token")

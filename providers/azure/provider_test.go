@@ -70,7 +70,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 		{name: "S121 429 until a number beyond all", answer: ptr(withHeader(reply{status: 429}, "Retry-After", "99999999999999999999")), kind: secretsauth.ErrUnavailable, says: []string{"limits the rate"}, wait: 365 * 24 * time.Hour},
 		{name: "S121 429 until yesterday", answer: ptr(withHeader(reply{status: 429}, "Retry-After", "Thu, 01 Jan 2004 00:00:00 GMT")), kind: secretsauth.ErrUnavailable, says: []string{"limits the rate"}},
 		{name: "S122 503", answer: ptr(withHeader(reply{status: 503}, "Retry-After", "10")), kind: secretsauth.ErrUnavailable, says: []string{"503"}, wait: 10 * time.Second},
-		{name: "a redirect", answer: ptr(withHeader(reply{status: 302}, "Location", "https://elsewhere.invalid/")), kind: secretsauth.ErrUnavailable, says: []string{"redirect (302 Found)", "not followed"}},
+		{name: "S123 a redirect", answer: ptr(withHeader(reply{status: 302}, "Location", "https://elsewhere.invalid/")), kind: secretsauth.ErrUnavailable, says: []string{"redirect (302 Found)", "not followed"}},
 		{name: "a page instead of JSON", answer: &reply{status: 200, body: "<html>"}, kind: secretsauth.ErrUnavailable, says: []string{"no usable answer"}},
 		{name: "204", answer: &reply{status: 204}, kind: secretsauth.ErrUnavailable, says: []string{"no usable answer"}},
 		{name: "S83 no value", answer: &reply{status: 200, body: `{"id":"x"}`}, kind: secretsauth.ErrInvalidSecret, says: []string{"has no value", "az keyvault secret set"}},
@@ -289,8 +289,8 @@ func TestS119Hang(t *testing.T) {
 	})
 }
 
-// S131: a token that is not accepted is worth one more login.
-func TestTheTokenIsRevoked(t *testing.T) {
+// A token that is not accepted is worth one more login.
+func TestS126S131TheTokenIsRevoked(t *testing.T) {
 	t.Parallel()
 	s := newStandin()
 	s.put("token")
