@@ -105,7 +105,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err = err; !r.spent {
-		r.keep(p[:n])
+		r.add(p[:n])
 	}
 	if r.current != r {
 		return 0, errSuperseded // what came is kept, for whoever reads now
@@ -114,8 +114,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keep adds to what is kept. It grows in few steps: append's are many.
-func (b *body) keep(p []byte) {
+// add keeps p as well. The room for it grows in few steps: append's are many.
+func (b *body) add(p []byte) {
 	if need := len(b.kept) + len(p); need > cap(b.kept) {
 		grown := make([]byte, len(b.kept), min(max(need, 4*cap(b.kept), firstKept), maxKept))
 		copy(grown, b.kept)
@@ -148,7 +148,7 @@ func (b *body) end() {
 	}
 }
 
-// broken reports whether the client has gone in the middle of it.
+// broken reports whether it is not what the client has announced.
 func (b *body) broken() bool {
 	if b == nil {
 		return false

@@ -50,8 +50,12 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 
 // fail answers for an upstream that cannot.
 func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil || exchangeOf(r.Context()).body.broken() {
+	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // nobody is there to read it
+	}
+	if exchangeOf(r.Context()).body.broken() {
+		answer{"the request's body cannot be read", "send it as its head says"}.write(w, http.StatusBadRequest)
+		return
 	}
 	status, told := http.StatusBadGateway, p.unreachable(err)
 	if own, ok := errors.AsType[*secretsauth.Error](err); ok {

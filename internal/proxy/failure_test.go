@@ -107,6 +107,18 @@ func TestCredentialUnavailable(t *testing.T) {
 	}
 }
 
+// A body that is not in the form it claims to be is no fault of the upstream's.
+func TestBrokenBody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, echo)
+	got, _, _ := w.raw("PUT / HTTP/1.1\nHost: " + strings.TrimPrefix(w.proxy.URL(), "http://") + "\nAuthorization: Bearer " + w.token +
+		"\nTransfer-Encoding: chunked\n\n5\nhello\nnot a length\n")
+	w.wantStatus(got, 400)
+	if !strings.Contains(got.text, "body cannot be read") {
+		t.Errorf("answer %s", got.text)
+	}
+}
+
 // What a client has been promised is not filled up: it sees that the rest is missing.
 func TestAnswerThatBreaksOff(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,33 +107,4 @@ func (l *library) Collect(to chan<- prometheus.Metric) {
 	if at := l.transport.CacheState().ReadAt; !at.IsZero() {
 		to <- prometheus.MustNewConstMetric(l.age, prometheus.GaugeValue, time.Since(at).Seconds())
 	}
-}
-
-// recorder keeps the status of an answer. Unwrap lets http.ResponseController
-// flush and hijack.
-type recorder struct {
-	http.ResponseWriter
-	*exchange
-	scrub func(http.Header)
-}
-
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *recorder) WriteHeader(status int) {
-	if status/100 == 1 {
-		w.scrub(w.Header()) // 103 Early Hints pass by what looks at answers
-	} else {
-		w.status = status
-		if _, typed := w.Header()["Content-Type"]; !typed {
-			w.Header()["Content-Type"] = nil // net/http would guess one
-		}
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *recorder) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(p)
 }
