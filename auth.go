@@ -8,6 +8,9 @@
 // holds another value by now, sends the request once more. Programs keep
 // working through rotations of the secret and through outages of the store.
 //
+// The package imports the standard library only. The stores are in the packages
+// below providers, each of which links its vendor's SDK.
+//
 // # Use
 //
 // From the environment, which is the same as that of the Python plugin
@@ -28,12 +31,26 @@
 //	if err != nil {
 //		return err
 //	}
-//	client.Transport, err = secretsauth.NewTransport(store, secretsauth.Config{
+//	rt, err := secretsauth.NewTransport(store, secretsauth.Config{
 //		AllowedHosts: []string{"mlflow.company.com"},
 //		Base:         client.Transport,
 //	})
+//	if err != nil {
+//		return err
+//	}
+//	client.Transport = rt
 //
-// A provider is also of use on its own: its Fetch reads the secret once.
+// Transports that retry, trace or log requests are best put around it, so that they
+// never see the credential; in [Config.Base] goes what must, and what dials. Make a
+// Transport once and share it: its methods may be called from any number of
+// goroutines.
+//
+// For several servers with different credentials make one Transport for each, with
+// its own list of hosts, and choose by the URL; examples/servers does. Several
+// Transports for one credential may share a Cache: pass it in place of the provider.
+// A provider is also of use on its own: its Fetch reads the secret once. One of your
+// own is a [ProviderFunc] or a type with two methods, and providers/providertest
+// checks it.
 //
 // # Which requests get the credential
 //
@@ -60,7 +77,8 @@
 //
 // For [Config.TTL], and never past an expiry that the store reports. From about
 // 80 % of that the value is still served while one read goes on in the
-// background. Reads are shared: any number of requests wait for one, each for as
+// background; a program's first such read comes anywhere from 10 to 80 %, so that a
+// fleet that starts together does not go on in step. Reads are shared: any number of requests wait for one, each for as
 // long as its own context lasts, and no request's cancellation ends it for the
 // others. The package runs a goroutine only while a read is under way, so
 // nothing needs closing.
@@ -94,6 +112,24 @@
 //
 // This departs on purpose from the advice in [http.RoundTripper] not to handle
 // authentication: only a RoundTripper sees every hop of a redirect.
+//
+// # Errors
+//
+// Every error of the library's own is an [*Error], or wraps several, and wraps one
+// of five sentinels that say what to do: mend something ([ErrConfig], [ErrNotFound],
+// [ErrDenied], [ErrInvalidSecret]) or wait ([ErrUnavailable]). http.Client puts it
+// into a *url.Error, through which [errors.Is] and [errors.As] look. A request whose
+// own context ends while it waits for the store gets that context's error alone, and
+// what Base returns is passed on as it is.
+//
+// # What can be watched
+//
+// [Config.Logger] gets, at Info, every read of the store and the first success of a
+// value; at Debug, every hit; at Warn, what goes on in spite of something: a
+// rejection, a host that is not allowed, plain http, a store that is down while there
+// is a value; at Error, every other read that failed. [Transport.Stats]
+// counts, [Transport.CacheState] tells the age of the value and the last failure;
+// examples/observability shows both as metrics.
 //
 // # Secrets stay out of sight
 //
@@ -135,7 +171,7 @@ type ProviderFunc func(context.Context) (Secret, error)
 // Name returns "func".
 func (ProviderFunc) Name() string { return "func" }
 
-// Fetch calls f.
+// Fetch calls f. If f is nil the error wraps [ErrConfig].
 func (f ProviderFunc) Fetch(ctx context.Context) (Secret, error) {
 	if f == nil {
 		return Secret{}, &Error{Provider: "func", Kind: ErrConfig, Summary: "ProviderFunc is nil"}
@@ -144,7 +180,8 @@ func (f ProviderFunc) Fetch(ctx context.Context) (Secret, error) {
 }
 
 // Static returns a [Provider] named "static" that always holds s, for tests and
-// for credentials that come from elsewhere.
+// for credentials that come from elsewhere. It is safe for concurrent use. A
+// rejected value is not replaced: reading it again brings the same.
 func Static(s Secret) Provider { return static{s} }
 
 type static struct{ secret Secret }
@@ -160,7 +197,8 @@ func keyOf(p Provider) string {
 	return p.Name()
 }
 
-// AuthMode is how a secret is sent.
+// AuthMode is how a secret is sent. Case and white space around it do not count; one
+// that is not known is refused by [NewTransport].
 type AuthMode string
 
 const (

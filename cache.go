@@ -11,8 +11,10 @@ import (
 )
 
 // Cache is a [Provider] around a Provider: it keeps the secret for its TTL, and
-// lets any number of callers share one read. It is safe for concurrent use. Make
-// one with [NewCache]; several transports may share it.
+// lets any number of callers share one read. It is safe for concurrent use and needs
+// no closing. Make one with [NewCache]; several transports may share it, and a
+// rejection that one of them sees counts for all. The zero value has no provider: its
+// Fetch returns an error.
 type Cache struct {
 	provider Provider
 	name     string
@@ -71,7 +73,8 @@ type predecessor struct {
 
 // NewCache returns a cache around p. Of cfg it uses TTL, MaxStale, FetchTimeout
 // and Logger, and Mode and HeaderName to refuse a secret that could not be sent
-// that way. It reads nothing yet. A cache around a cache serves no purpose:
+// that way. It reads nothing yet, and refuses nothing: with a nil p every Fetch
+// returns an error that wraps [ErrConfig]. A cache around a cache serves no purpose:
 // rejections reach only the outer one.
 func NewCache(p Provider, cfg Config) *Cache {
 	c := &Cache{provider: p, cfg: cfg, log: cfg.logger(), counters: new(counters)}
@@ -101,8 +104,10 @@ func (c *Cache) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "secretsauth.Cache(%s)", key)
 }
 
-// Fetch returns the secret, from the cache if it may be served. Errors are those
-// of the provider as an [*Error], or ctx's own.
+// Fetch returns the secret, from the cache if it may be served, and else waits for
+// the read that all callers share. Errors are those of the provider as an [*Error],
+// which all who waited get alike, or ctx's own. After a failure the store is left
+// alone for a pause, in which Fetch returns that failure at once.
 func (c *Cache) Fetch(ctx context.Context) (Secret, error) {
 	v, err := c.get(ctx)
 	if err != nil {
@@ -111,7 +116,8 @@ func (c *Cache) Fetch(ctx context.Context) (Secret, error) {
 	return v.secret, nil
 }
 
-// Stats returns the counters.
+// Stats returns the counters. Rejections, Retries and Withheld are a transport's, and
+// zero here.
 func (c *Cache) Stats() Stats { return c.counters.stats() }
 
 // Clear drops the value and what a read under way may bring, and forgets the

@@ -12,7 +12,8 @@ import (
 )
 
 // Config says where the credential goes, how it is sent and how long it is kept.
-// The zero value of every field but AllowedHosts is a safe default.
+// The zero value of every field but AllowedHosts is a safe default. It is copied by
+// [NewTransport] and [NewCache]: a later change of it changes nothing.
 type Config struct {
 	// AllowedHosts are the patterns of the hosts that get the credential, in the
 	// language of [CompileHosts]. Required: without a pattern [NewTransport]
@@ -39,8 +40,9 @@ type Config struct {
 	// rejected is not served stale.
 	MaxStale time.Duration
 
-	// FetchTimeout bounds one read of one store. Default 10 s. It is independent
-	// of the requests that wait: they leave when their own context ends.
+	// FetchTimeout bounds one read of one store, its attempts included. Default
+	// 10 s; negative: refused. It is independent of the requests that wait: they
+	// leave when their own context ends.
 	FetchTimeout time.Duration
 
 	// Base sends the requests. Default [http.DefaultTransport]. It must keep the
@@ -70,8 +72,8 @@ type Config struct {
 	// RotationWait is for rotations that change the server before the store. A
 	// value that was accepted before and is now answered 401 may be in the middle
 	// of one: that long, counted from the first such 401, a request that can be
-	// replayed waits for the store to hold another value. Default 0: it does not
-	// wait.
+	// replayed waits for the store to hold another value, as long as its own context
+	// lasts. Default 0: it does not wait; negative: refused.
 	RotationWait time.Duration
 }
 

@@ -10,17 +10,26 @@ import (
 // Every error of this module wraps one of these, or is the caller's own context
 // error. They say what to do with it: fix the configuration or the store
 // (ErrConfig, ErrNotFound, ErrDenied, ErrInvalidSecret), or wait
-// (ErrUnavailable).
+// (ErrUnavailable). An error of several stores may wrap several; then
+// ErrUnavailable counts.
 var (
-	ErrNotFound      = errors.New("secret not found")
-	ErrDenied        = errors.New("access to the secret denied")
-	ErrUnavailable   = errors.New("secret store unavailable")
+	// ErrNotFound: there is no secret of that name, or not that version.
+	ErrNotFound = errors.New("secret not found")
+	// ErrDenied: the store does not let this identity log in, or not read it.
+	ErrDenied = errors.New("access to the secret denied")
+	// ErrUnavailable: the store gave no answer, or one that may pass: an outage,
+	// throttling, a timeout. A cached value goes on being used.
+	ErrUnavailable = errors.New("secret store unavailable")
+	// ErrInvalidSecret: what the store holds is no credential, or has expired, or
+	// cannot be sent in the mode asked for.
 	ErrInvalidSecret = errors.New("secret cannot be used as a credential")
-	ErrConfig        = errors.New("configuration error")
+	// ErrConfig: a setting is missing or wrong.
+	ErrConfig = errors.New("configuration error")
 )
 
 // Error says which provider failed to give which secret, why, and what to do.
-// No field ever holds a secret or a part of one. It wraps Kind and Cause.
+// No field ever holds a secret or a part of one. It wraps Kind and Cause. One read's
+// error goes to every request that waited for it: treat it as read-only.
 type Error struct {
 	Provider string // slug of the provider, empty if none was involved
 	Key      string // what names the secret, as the provider's Key() tells it

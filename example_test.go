@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 )
@@ -34,6 +36,145 @@ func ExampleNewTransport() {
 	}
 	_ = resp.Body.Close()
 	// Output: the server sees: alice true
+}
+
+// The secret changes in the middle: the server refuses the old one, and the request
+// is sent once more with what the store holds by then.
+func ExampleTransport() {
+	var current atomic.Value // what the store holds, and the server accepts
+	current.Store("first-token")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") != "Bearer "+current.Load().(string) {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	store := secretsauth.ProviderFunc(func(context.Context) (secretsauth.Secret, error) {
+		return secretsauth.NewToken(current.Load().(string)), nil
+	})
+
+	rt, err := secretsauth.NewTransport(store, secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, TTL: time.Hour})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := &http.Client{Transport: rt}
+	for _, token := range []string{"first-token", "first-token", "second-token"} {
+		current.Store(token)
+		resp, err := client.Get(server.URL)
+		if err != nil {
+			log.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		fmt.Println(resp.Status)
+	}
+	s := rt.Stats()
+	fmt.Println("reads:", s.Fetches, "rejections:", s.Rejections, "retries:", s.Retries)
+	// Output:
+	// 200 OK
+	// 200 OK
+	// 200 OK
+	// reads: 2 rejections: 1 retries: 1
+}
+
+// Two transports for two servers that take the same credential share one cache, and
+// so one read of the store.
+func ExampleCache() {
+	store := secretsauth.ProviderFunc(func(context.Context) (secretsauth.Secret, error) {
+		fmt.Println("the store is read")
+		return secretsauth.NewToken("t"), nil
+	})
+	cache := secretsauth.NewCache(store, secretsauth.Config{TTL: 15 * time.Minute})
+	for _, host := range []string{"mlflow.company.com", "mlflow-staging.company.com"} {
+		rt, err := secretsauth.NewTransport(cache, secretsauth.Config{AllowedHosts: []string{host}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(host, rt.Warm(context.Background()))
+	}
+	s := cache.Stats()
+	fmt.Printf("hits: %d, misses: %d, hit rate: %.0f %%\n", s.Hits, s.Misses, 100*s.HitRate())
+	// Output:
+	// the store is read
+	// mlflow.company.com <nil>
+	// mlflow-staging.company.com <nil>
+	// hits: 1, misses: 1, hit rate: 50 %
+}
+
+// What a program may show of the state of its credential.
+func ExampleTransport_CacheState() {
+	rt, err := secretsauth.NewTransport(
+		secretsauth.Static(secretsauth.NewToken("t")),
+		secretsauth.Config{AllowedHosts: []string{"mlflow.company.com"}, TTL: 10 * time.Minute},
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("read:", !rt.CacheState().ReadAt.IsZero())
+	if err := rt.Warm(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	state := rt.CacheState()
+	fmt.Println("read:", !state.ReadAt.IsZero(), "failure:", state.Failure, "lives for:", state.ExpiresAt.Sub(state.ReadAt))
+	// Output:
+	// read: false
+	// read: true failure: <nil> lives for: 10m0s
+}
+
+// The settings that belong to no store in particular. What is left out has its
+// default; fields may be changed before the Config is used.
+func ExampleConfigFromEnv() {
+	for name, value := range map[string]string{
+		"MLFLOW_SECRETS_ALLOWED_HOSTS": "mlflow.company.com, *.mlflow.company.com",
+		"MLFLOW_SECRETS_MAX_STALE_SEC": "600",
+		"MLFLOW_SECRETS_REQUIRE_TLS":   "yes",
+	} {
+		os.Setenv(name, value)
+		defer os.Unsetenv(name)
+	}
+	cfg, err := secretsauth.ConfigFromEnv()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%q %v %v\n", cfg.AllowedHosts, cfg.MaxStale, cfg.RequireTLS)
+
+	os.Setenv("MLFLOW_SECRETS_ALLOWED_HOSTS", "")
+	_, err = secretsauth.ConfigFromEnv()
+	fmt.Println(err)
+	// Output:
+	// ["mlflow.company.com" "*.mlflow.company.com"] 10m0s true
+	// secretsauth: MLFLOW_SECRETS_ALLOWED_HOSTS is set but empty, so no host may get the credential; fix: export MLFLOW_SECRETS_ALLOWED_HOSTS=mlflow.company.com
+}
+
+// A request that had no credential was not sent. Its error says why, in parts.
+func ExampleError() {
+	store := secretsauth.ProviderFunc(func(context.Context) (secretsauth.Secret, error) {
+		return secretsauth.Secret{}, &secretsauth.Error{
+			Kind:    secretsauth.ErrDenied,
+			Summary: "Vault authentication failed: 403 Forbidden",
+			Fix:     "vault token lookup",
+		}
+	})
+	rt, err := secretsauth.NewTransport(store, secretsauth.Config{AllowedHosts: []string{"mlflow.company.com"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := &http.Client{Transport: rt}
+	_, err = client.Get("https://mlflow.company.com/api/2.0/mlflow/experiments/search")
+
+	fmt.Println("wait and see:", errors.Is(err, secretsauth.ErrUnavailable))
+	var why *secretsauth.Error
+	if errors.As(err, &why) {
+		fmt.Println("provider:", why.Provider)
+		fmt.Println("why:", why.Summary)
+		fmt.Println("what to do:", why.Fix)
+		fmt.Println("denied:", errors.Is(why, secretsauth.ErrDenied))
+	}
+	// Output:
+	// wait and see: false
+	// provider: func
+	// why: Vault authentication failed: 403 Forbidden
+	// what to do: vault token lookup
+	// denied: true
 }
 
 // A provider of your own is a function, or a type with two methods.
@@ -64,6 +205,24 @@ func ExampleProviderFunc() {
 	// func: secret not found at path: /run/secrets/mlflow; fix: mount it
 }
 
+// Static is for tests, and for a credential that a program has from elsewhere.
+func ExampleStatic() {
+	secret, err := secretsauth.Static(secretsauth.NewUserPassword("alice", "correct horse")).Fetch(context.Background())
+	user, _, ok := secret.UserPassword()
+	fmt.Println(user, ok, secret, err)
+	// Output: alice true [REDACTED] <nil>
+}
+
+func ExampleParseAuthMode() {
+	mode, err := secretsauth.ParseAuthMode(" Basic ")
+	fmt.Println(mode == secretsauth.AuthBasic, err)
+	_, err = secretsauth.ParseAuthMode("digest")
+	fmt.Println(err)
+	// Output:
+	// true <nil>
+	// secretsauth: auth mode "digest" is not known; fix: use bearer or basic, or leave it unset to go by what the secret holds
+}
+
 func ExampleParseSecret() {
 	for _, raw := range []string{`{"username":"alice","password":"p"}`, `{"token":"t"}`, "alice:p", "t\n", `{"user":"alice"}`} {
 		s, err := secretsauth.ParseSecret([]byte(raw))
@@ -88,6 +247,29 @@ func ExampleSecret() {
 	// Output:
 	// [REDACTED] [REDACTED] [REDACTED] [REDACTED]
 	// hunter2 true
+}
+
+func ExampleHostMatcher() {
+	m, err := secretsauth.CompileHosts([]string{"mlflow.company.com", "*.com"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, raw := range []string{"https://MLflow.Company.com:5000/api", "https://mlflow.company.org"} {
+		u, err := url.Parse(raw)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(m.Match(u))
+	}
+	fmt.Println(m.Warnings())
+
+	_, err = secretsauth.CompileHosts([]string{"https://mlflow.company.com/mlflow"})
+	fmt.Println(errors.Is(err, secretsauth.ErrConfig))
+	// Output:
+	// true
+	// false
+	// [host pattern "*.com" covers hosts of other owners; write at least two literal labels at its end, as in *.company.com]
+	// true
 }
 
 func ExampleHostMatcher_Explain() {

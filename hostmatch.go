@@ -15,7 +15,7 @@ type HostMatcher struct {
 
 // HostDecision says whether a URL's host is on the list, and why.
 type HostDecision struct {
-	Allowed bool
+	Allowed bool   // a request to it may carry the credential
 	Pattern string // the first pattern that covers the host, as it was written
 	Host    string // the host as it is compared, or "" if it is not a plain host
 	Reason  string // in words
@@ -57,7 +57,8 @@ func CompileHosts(patterns []string) (*HostMatcher, error) {
 // address matches nothing, not even "*".
 func (m *HostMatcher) Match(u *url.URL) bool { return m.Explain(u).Allowed }
 
-// Explain is [HostMatcher.Match] with the reason.
+// Explain is [HostMatcher.Match] with the reason. A nil URL, and a nil matcher, allow
+// nothing.
 func (m *HostMatcher) Explain(u *url.URL) HostDecision {
 	o, why := originOf(u)
 	if why != "" {
@@ -78,7 +79,7 @@ func (m *HostMatcher) explain(o origin) HostDecision {
 }
 
 // Warnings names the patterns that cover more, or less, than their author may
-// have had in mind.
+// have had in mind, one line each; nil if there is none. [NewTransport] logs them.
 func (m *HostMatcher) Warnings() []string {
 	if m == nil {
 		return nil

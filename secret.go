@@ -65,13 +65,15 @@ func (s Secret) credential() credential {
 	return s.reveal()
 }
 
-// Token returns the token, if the secret holds one.
+// Token returns the token, and whether the secret holds one. It is one of the two
+// ways to the value: what is done with it afterwards is not redacted.
 func (s Secret) Token() (string, bool) {
 	c := s.credential()
 	return c.token, c.token != ""
 }
 
-// UserPassword returns the username and password, if the secret holds them.
+// UserPassword returns the username and password, and whether the secret holds them.
+// Bare text with a colon counts as such, see [ParseSecret].
 func (s Secret) UserPassword() (username, password string, ok bool) {
 	c := s.credential()
 	return c.username, c.password, c.username != "" || c.password != ""
@@ -84,7 +86,7 @@ func (s Secret) Equal(other Secret) bool {
 	return a.token == b.token && a.username == b.username && a.password == b.password
 }
 
-// IsZero reports whether s holds nothing.
+// IsZero reports whether s holds nothing, as the zero Secret does.
 func (s Secret) IsZero() bool { return s.credential() == credential{} }
 
 // WithExpiry returns s with the time past which it must not be used: a lease's
@@ -93,11 +95,13 @@ func (s Secret) IsZero() bool { return s.credential() == credential{} }
 func (s Secret) WithExpiry(t time.Time) Secret { s.expiry = t; return s }
 
 // WithTTL returns s with how long a cache may keep it where [Config.TTL] is
-// zero: a provider's hint, from its own environment.
+// zero: a provider's hint, from its own environment. Zero is no hint; a cache clamps
+// it as it does Config.TTL.
 func (s Secret) WithTTL(d time.Duration) Secret { s.ttl = d; return s }
 
 // WithMode returns s with how it is sent where [Config.Mode] is AuthAuto: a
-// provider's hint, from its own environment.
+// provider's hint, from its own environment. A mode that is not known makes the secret
+// unfit to be sent.
 func (s Secret) WithMode(m AuthMode) Secret { s.mode = m.canonical(); return s }
 
 // Trimmed reports whether white space around a value was removed: somebody may

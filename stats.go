@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Stats are counts since the start. Those of a transport include the reads of
-// its cache, which other transports may share.
+// Stats are counts since the start; they only grow. Those of a transport include the
+// hits, misses and reads of its cache, which other transports may share.
 type Stats struct {
-	Hits        uint64 // requests served a value at once, stale ones included
+	Hits        uint64 // requests served a value that was there, stale ones included
 	Misses      uint64 // requests that waited for a read, or failed for want of a value
 	Fetches     uint64 // reads of the store
 	FetchErrors uint64 // of those, the ones that failed
@@ -42,13 +42,14 @@ func (c *counters) stats() Stats {
 }
 
 // CacheState is what a cache holds at the moment, without the secret. Times are
-// zero where there is none.
+// zero where there is none. A value past ExpiresAt may still be served, while the
+// store is unreachable: see [Config.MaxStale].
 type CacheState struct {
 	Key       string    // of the secret
 	ReadAt    time.Time // when the value that is served was read; zero: there is none
 	RefreshAt time.Time // when a request will start the next read
 	ExpiresAt time.Time // the end of its TTL, or of the secret's own validity
-	Failure   error     // of the last read, nil if it succeeded
+	Failure   error     // of the last read, an [*Error]; nil if it succeeded
 	RetryAt   time.Time // after a failure: when the store will be asked again
 }
 

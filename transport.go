@@ -14,7 +14,7 @@ import (
 
 // Transport is an [http.RoundTripper] that puts the credential on requests to
 // allowed hosts. Make one with [NewTransport]; it is safe for concurrent use and
-// needs no closing.
+// needs no closing. The zero value sends nothing: its RoundTrip returns an error.
 type Transport struct {
 	cache            *Cache
 	gate             gate
@@ -36,7 +36,9 @@ var _ http.RoundTripper = (*Transport)(nil)
 // NewTransport returns a transport that takes its credential from p. If p is a
 // [*Cache] that cache is used, with its own TTL, MaxStale and FetchTimeout, and
 // may be shared; otherwise the transport has a cache of its own. Nothing is read
-// yet: see [Transport.Warm]. An error wraps [ErrConfig].
+// yet: see [Transport.Warm]. What deserves a warning in cfg.AllowedHosts is logged
+// ([HostMatcher.Warnings]). An error wraps [ErrConfig]: p is nil, there is no host,
+// or a field of cfg has no meaning.
 func NewTransport(p Provider, cfg Config) (*Transport, error) {
 	if p == nil {
 		return nil, &Error{Kind: ErrConfig, Summary: "the provider is nil", Fix: "pass one, such as that of vault.New"}
@@ -212,7 +214,8 @@ func (t *Transport) noteSuccess(ctx context.Context, resp *http.Response, v *val
 		"provider", t.cache.name, "auth_mode", string(mode), "key", t.cache.key)
 }
 
-// Stats returns the transport's counters and those of its cache.
+// Stats returns the transport's counters and those of its cache. They are read one
+// after the other, so that they may be off by what happens meanwhile.
 func (t *Transport) Stats() Stats {
 	if t.cache == nil {
 		return Stats{}
@@ -222,8 +225,9 @@ func (t *Transport) Stats() Stats {
 	return s
 }
 
-// ClearCache drops the cached value: the next request reads the store. So does a
-// request that waits for a read under way.
+// ClearCache drops the cached value: the next request waits for a new read of the
+// store, and so do requests that wait for a read under way. Where transports share a
+// cache it is dropped for all of them.
 func (t *Transport) ClearCache() {
 	if t.cache != nil {
 		t.cache.Clear()
@@ -231,7 +235,8 @@ func (t *Transport) ClearCache() {
 }
 
 // Warm reads the secret now, unless it is cached, and checks that it can be
-// sent, so that a program can fail at its start and not at its first request.
+// sent, so that a program can fail at its start and not at its first request. It
+// waits as a request does: its error is an [*Error], or ctx's own.
 func (t *Transport) Warm(ctx context.Context) error {
 	if t.cache == nil {
 		return &Error{Kind: ErrConfig, Summary: "the transport is not ready", Fix: "make it with NewTransport"}
@@ -259,7 +264,7 @@ func (t *Transport) key() string {
 	return t.cache.key
 }
 
-// CloseIdleConnections closes those of the base. http.Client calls it.
+// CloseIdleConnections closes those of the base, if it can. http.Client calls it.
 func (t *Transport) CloseIdleConnections() {
 	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()

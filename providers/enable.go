@@ -58,7 +58,8 @@ func listedSlugs() ([]string, error) {
 	return listed, nil
 }
 
-// Names are the slugs of all providers, in order of priority.
+// Names are the slugs of all providers, in order of priority. The slice is the
+// caller's.
 func Names() []string {
 	all := make([]string, len(stores))
 	for i, s := range stores {

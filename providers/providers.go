@@ -74,9 +74,11 @@ func newAzure(context.Context) (secretsauth.Provider, error) {
 	return azure.New(cfg)
 }
 
-// FromEnv returns the provider that the environment enables. It reads variables
-// only: no secret is fetched and nothing is sent. An error wraps
-// [secretsauth.ErrConfig].
+// FromEnv returns the provider that the environment enables, or the chain of them. It
+// is safe for concurrent use. Variables are read, and what files a vendor's client
+// needs; no secret is fetched and nothing is sent. An error wraps
+// [secretsauth.ErrConfig]: none is enabled, or none of those enabled can be used, with
+// all that is wrong.
 func FromEnv(ctx context.Context) (secretsauth.Provider, error) {
 	enabled, err := enabledStores()
 	if err != nil {
@@ -136,7 +138,7 @@ type Enabled struct {
 	Err      error                // why not; wraps [secretsauth.ErrConfig]
 }
 
-// EachFromEnv returns every provider that the environment enables, in order of
+// EachFromEnv returns every provider that the environment enables, no chain, in order of
 // priority, with those that are not usable as configured: for programs that look
 // at them one by one. An error, which wraps [secretsauth.ErrConfig], says that
 // none is enabled, or that what enables them cannot be read.

@@ -126,6 +126,9 @@ func (c *client) sendOnce(ctx context.Context, method, path string, body []byte)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
+	if resp.StatusCode == http.StatusBadRequest {
+		err = errors.Join(err, fmt.Errorf("it says %.300q", text))
+	}
 	if resp.StatusCode != http.StatusOK {
 		return text, errors.Join(statusError(resp.StatusCode), err)
 	}

@@ -43,7 +43,7 @@ type Config struct {
 	Mode secretsauth.AuthMode
 
 	// MaxAttempts is how often a request is tried, in all, that fails for a reason
-	// that may pass. Default 3. MLFLOW_SECRETS_MAX_RETRIES.
+	// that may pass. Default 3, at most 100. MLFLOW_SECRETS_MAX_RETRIES.
 	MaxAttempts int
 
 	// HTTPClient sends the requests, those of the login too; it is copied, and the

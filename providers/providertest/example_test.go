@@ -66,3 +66,18 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	providertest.Run(t, func(*testing.T, *http.Client) providertest.Fixture { return new(memory).fixture() })
 }
+
+// In a test file of the provider's package.
+func ExampleRun() {
+	newStore := func(t *testing.T, client *http.Client) providertest.Fixture {
+		store := new(memory) // a provider that speaks HTTP gets client, and the URL of a stand-in
+		return providertest.Fixture{
+			Provider: store,
+			PutText:  func(text string) { store.put([]byte(text)) },
+			NoHTTP:   true, // memory does not
+		}
+	}
+	testConformance := func(t *testing.T) { providertest.Run(t, newStore) }
+	_ = testConformance // go test calls it TestConformance
+	// Output:
+}

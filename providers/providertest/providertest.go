@@ -8,7 +8,9 @@
 //	func TestConformance(t *testing.T) { providertest.Run(t, newStore) }
 //
 // where newStore makes the provider and the means to change what its store
-// holds. It is called once for every sub-test.
+// holds, a stand-in for the real one or a place in that of its own. It is called
+// once for every sub-test. Where the store is reached by HTTP, hand the suite's
+// client to the provider: a third of the sub-tests are its failures.
 package providertest
 
 import (
@@ -31,8 +33,10 @@ import (
 type Maker func(t *testing.T, client *http.Client) Fixture
 
 // Fixture is a provider and the means to change what its store holds. A nil
-// function is a thing that the store does not have; what needs it is skipped.
+// function is a thing that the store does not have; what needs it is skipped. A
+// function changes what the next read finds: it has returned only when it has.
 type Fixture struct {
+	// Provider is what is tested. Required.
 	Provider secretsauth.Provider
 
 	// PutFields stores fields, such as token, or username and password.
@@ -41,7 +45,7 @@ type Fixture struct {
 	PutText   func(string)
 	PutBinary func([]byte)
 
-	// Deny takes from the provider the right to read.
+	// Deny takes from the provider the right to read, for the rest of the sub-test.
 	Deny func()
 
 	// NoHTTP says that faults cannot be injected through the client.
@@ -51,7 +55,8 @@ type Fixture struct {
 // patience is for what has to happen, on the slowest of machines.
 const patience = 30 * time.Second
 
-// Run runs the suite.
+// Run runs the suite, each case in a parallel sub-test of t. Values are made anew for
+// every run, and no error or log of the suite repeats them.
 func Run(t *testing.T, newFixture Maker) {
 	t.Helper()
 	for _, c := range cases() {

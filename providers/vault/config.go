@@ -61,7 +61,7 @@ type Config struct {
 	Mode secretsauth.AuthMode
 
 	// MaxAttempts is how often one Fetch tries, in all, what fails for a reason
-	// that may pass. Default 3. MLFLOW_SECRETS_MAX_RETRIES.
+	// that may pass. Default 3, at most 100. MLFLOW_SECRETS_MAX_RETRIES.
 	MaxAttempts int
 
 	// HTTPClient sends the requests; it is copied, and the copy follows no
