@@ -59,6 +59,10 @@ fuzz: ## run every fuzz target for FUZZTIME
 	  $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s . || exit 1; \
 	done
 
+.PHONY: docs
+docs: ## write the generated parts of docs/ anew
+	$(GO) run ./internal/docs/gen
+
 .PHONY: clean
 clean: ## remove what the targets have fetched and built
 	rm -rf .cache bin

@@ -118,7 +118,12 @@ func (c *Cache) Fetch(ctx context.Context) (Secret, error) {
 
 // Stats returns the counters. Rejections, Retries and Withheld are a transport's, and
 // zero here.
-func (c *Cache) Stats() Stats { return c.counters.stats() }
+func (c *Cache) Stats() Stats {
+	if c.counters == nil { // a zero Cache, which serves nothing
+		return Stats{}
+	}
+	return c.counters.stats()
+}
 
 // Clear drops the value and what a read under way may bring, and forgets the
 // pause after a failure: the next caller waits for a new read.

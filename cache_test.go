@@ -603,3 +603,14 @@ func TestStateOfACache(t *testing.T) {
 		}
 	})
 }
+
+func TestAZeroCacheCountsNothing(t *testing.T) {
+	t.Parallel()
+	var c secretsauth.Cache
+	if s := c.Stats(); s != (secretsauth.Stats{}) {
+		t.Errorf("%+v", s)
+	}
+	if _, err := c.Fetch(t.Context()); !errors.Is(err, secretsauth.ErrConfig) {
+		t.Error(err)
+	}
+}

@@ -55,7 +55,7 @@ func newVault(context.Context) (secretsauth.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return vault.New(cfg)
+	return made(vault.New(cfg))
 }
 
 func newAWS(context.Context) (secretsauth.Provider, error) {
@@ -63,7 +63,7 @@ func newAWS(context.Context) (secretsauth.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return aws.New(cfg)
+	return made(aws.New(cfg))
 }
 
 func newAzure(context.Context) (secretsauth.Provider, error) {
@@ -71,7 +71,15 @@ func newAzure(context.Context) (secretsauth.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return azure.New(cfg)
+	return made(azure.New(cfg))
+}
+
+// made keeps a nil pointer from becoming a provider that is not nil.
+func made[P secretsauth.Provider](p P, err error) (secretsauth.Provider, error) {
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // FromEnv returns the provider that the environment enables, or the chain of them. It

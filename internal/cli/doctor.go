@@ -46,7 +46,7 @@ The exit code is 0 if no check failed (warnings are allowed), 1 if one did, and 
 if doctor was called in a way that has no meaning.
 
 It reads the secret twice. What a running process is doing (hit rate, rejections)
-its own log and Transport.Stats tell.`,
+its own log and Transport.Stats tell, and of a proxy cache status.`,
 		Example: `  mlflow-secrets-auth doctor
   mlflow-secrets-auth doctor --dry-run https://mlflow.company.com
   mlflow-secrets-auth doctor --json | jq '.checks[] | select(.status == "fail")'

@@ -39,9 +39,10 @@ outlives a rotation take --proxy.
 
 With --proxy the program never holds the credential. It gets a proxy of its own, on
 this machine's loopback and for as long as it runs, as MLFLOW_TRACKING_URI, and in
-MLFLOW_TRACKING_TOKEN a token that is good for this proxy alone. Certificates that
-MLFLOW_TRACKING_SERVER_CERT_PATH and MLFLOW_TRACKING_CLIENT_CERT_PATH name are for
-the proxy, unless its flags name others.
+MLFLOW_TRACKING_TOKEN a token that is good for this proxy alone; cache status does
+not see it. Certificates that MLFLOW_TRACKING_SERVER_CERT_PATH and
+MLFLOW_TRACKING_CLIENT_CERT_PATH name are for the proxy, unless its flags name
+others.
 
 The tracking server is MLFLOW_TRACKING_URI, or --upstream. Its host must be covered
 by MLFLOW_SECRETS_ALLOWED_HOSTS, which must be set; one that is asked over plain
@@ -85,10 +86,9 @@ program, 126 the program cannot be run, 127 it is not there.`,
 	cmd.Flags().BoolVar(&x.proxy, "proxy", false, "give the program a proxy in place of the credential")
 	cmd.Flags().StringVar(&x.upstream, "upstream", "", "the tracking server's `URL`, in place of MLFLOW_TRACKING_URI")
 	cmd.Flags().BoolVar(&x.keepEnv, "keep-env", false, "leave the stores' logins in the program's environment")
-	client := env.Get("MLFLOW_TRACKING_CLIENT_CERT_PATH") // MLflow has certificate and key in one file
-	cmd.Flags().StringVar(&x.tls.ca, "upstream-ca", env.Get("MLFLOW_TRACKING_SERVER_CERT_PATH"), "with --proxy: PEM `file` of the authorities that vouch for the server")
-	cmd.Flags().StringVar(&x.tls.cert, "client-cert", client, "with --proxy: PEM `file` of a certificate to show to the server")
-	cmd.Flags().StringVar(&x.tls.key, "client-key", client, "with --proxy: PEM `file` of that certificate's key")
+	cmd.Flags().StringVar(&x.tls.ca, "upstream-ca", "", "with --proxy: PEM `file` of the authorities that vouch for the server")
+	cmd.Flags().StringVar(&x.tls.cert, "client-cert", "", "with --proxy: PEM `file` of a certificate to show to the server")
+	cmd.Flags().StringVar(&x.tls.key, "client-key", "", "with --proxy: PEM `file` of that certificate's key")
 	plainHTTPFlag(cmd, &x.plainHTTP)
 	return cmd
 }
@@ -191,6 +191,13 @@ func (x *execution) start(ctx context.Context, d *disclosure, e child.Environmen
 func (x *execution) behindProxy(ctx context.Context, d *disclosure, server *url.URL, again, command []string) (int, error) {
 	if _, err := d.header(ctx, server); err != nil {
 		return child.Failed, err // now, and not at the program's first request
+	}
+	if x.tls.ca == "" {
+		x.tls.ca = env.Get("MLFLOW_TRACKING_SERVER_CERT_PATH")
+	}
+	if x.tls.cert == "" && x.tls.key == "" { // MLflow has certificate and key in one file
+		x.tls.cert = env.Get("MLFLOW_TRACKING_CLIENT_CERT_PATH")
+		x.tls.key = x.tls.cert
 	}
 	if (x.tls.cert == "") != (x.tls.key == "") {
 		return child.Failed, refusal("--client-cert and --client-key go together", "give both, also where both are one file")

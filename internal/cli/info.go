@@ -57,7 +57,8 @@ func newInfo() *cobra.Command {
 from. Secrets are masked. Nothing is sent: see doctor.
 
 The exit code is 1 if nothing usable is configured. How a running process fares
-(cache hit rate, rejections) its own log and Transport.Stats tell.`,
+(cache hit rate, rejections) its own log and Transport.Stats tell, and of a proxy
+cache status.`,
 		Example: `  mlflow-secrets-auth info
   mlflow-secrets-auth info --json | jq .providers`,
 		Args: cobra.NoArgs,
@@ -206,7 +207,7 @@ func (i info) print(to io.Writer) {
 			line("  %s", oneLine(w))
 		}
 	}
-	line("\nThe cache is a process's own: its hit rate is in Transport.Stats and in the log.")
+	line("\nThe cache is a process's own: its hit rate is in Transport.Stats and in the log; of a proxy: mlflow-secrets-auth cache status.")
 }
 
 func after(separator, text string) string {

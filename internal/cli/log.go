@@ -33,7 +33,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		}
 	}
 	text := r.Message
-	if len(lacking) > 0 {
+	if len(lacking) > 0 && !strings.HasSuffix(text, ")") { // those tell theirs in brackets already
 		text += " (" + strings.Join(lacking, ", ") + ")"
 	}
 	h.mu.Lock()

@@ -63,9 +63,10 @@ SIGTERM and SIGINT let requests under way finish; the second breaks them off.`,
   [Service]
   EnvironmentFile=/etc/mlflow-secrets-auth.env
   ExecStart=/usr/local/bin/mlflow-secrets-auth proxy --upstream https://mlflow.company.com
+  User=mlflow
   RuntimeDirectory=mlflow-secrets-auth
+  RuntimeDirectoryMode=0700
   Environment=XDG_RUNTIME_DIR=/run/mlflow-secrets-auth
-  DynamicUser=yes
   TimeoutStopSec=90
   Restart=on-failure
 

@@ -47,13 +47,13 @@ var (
 var All = []Variable{
 	{Name: "MLFLOW_SECRETS_AUTH_ENABLE", Kind: Text, Example: "vault", Meaning: "comma list of providers: vault, aws-secrets-manager, azure-key-vault"},
 	{Name: "MLFLOW_SECRETS_AUTH_ENABLE_VAULT", Kind: Choice, Choices: switches, Example: "true", Meaning: "enables Vault; false disables it whatever the list says"},
-	{Name: "MLFLOW_SECRETS_AUTH_ENABLE_AWS_SECRETS_MANAGER", Kind: Choice, Choices: switches, Example: "true", Meaning: "enables AWS Secrets Manager"},
-	{Name: "MLFLOW_SECRETS_AUTH_ENABLE_AZURE_KEY_VAULT", Kind: Choice, Choices: switches, Example: "true", Meaning: "enables Azure Key Vault"},
+	{Name: "MLFLOW_SECRETS_AUTH_ENABLE_AWS_SECRETS_MANAGER", Kind: Choice, Choices: switches, Example: "true", Meaning: "enables AWS Secrets Manager; false disables it whatever the list says"},
+	{Name: "MLFLOW_SECRETS_AUTH_ENABLE_AZURE_KEY_VAULT", Kind: Choice, Choices: switches, Example: "true", Meaning: "enables Azure Key Vault; false disables it whatever the list says"},
 	{Name: "MLFLOW_SECRETS_ALLOWED_HOSTS", Kind: Text, Default: "every host, with a warning", Example: "mlflow.company.com", Meaning: "comma list of the hosts that get the credential"},
 	{Name: "MLFLOW_AUTH_HEADER_NAME", Kind: Text, Default: "Authorization", Example: "X-Api-Key", Meaning: "the header that carries the credential"},
 	{Name: "MLFLOW_SECRETS_LOG_LEVEL", Kind: Choice, Choices: []string{"debug", "info", "warning", "warn", "error"}, Default: "INFO", Example: "DEBUG", Meaning: "what is logged"},
-	{Name: "MLFLOW_SECRETS_MAX_RETRIES", Kind: Number, Default: "3", Example: "5", Meaning: "attempts of one read of a store, in all"},
-	{Name: "MLFLOW_SECRETS_MAX_STALE_SEC", Kind: Number, Default: "3600", Example: "600", Meaning: "how long past its TTL a value is served while the store is unreachable"},
+	{Name: "MLFLOW_SECRETS_MAX_RETRIES", Kind: Number, Default: "3", Example: "5", Meaning: "attempts of one read of a store, in all, from 1 to 100"},
+	{Name: "MLFLOW_SECRETS_MAX_STALE_SEC", Kind: Number, Default: "3600", Example: "600", Meaning: "how long past its TTL a value is served while the store is unreachable, in seconds; 0: not at all"},
 	{Name: "MLFLOW_SECRETS_REQUIRE_TLS", Kind: Choice, Choices: switches, Default: "false", Example: "true", Meaning: "refuses plain http to allowed hosts, loopback excepted"},
 
 	{Provider: vault, Name: "VAULT_ADDR", Kind: URL, Example: "https://vault.company.com:8200", Meaning: "Vault's URL"},
