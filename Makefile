@@ -30,6 +30,7 @@ lint: ## gofmt, go vet, golangci-lint, go mod tidy, govulncheck
 	$(GO) vet -tags e2e ./...
 	$(GO) run $(GOLANGCI_LINT) run
 	$(GO) mod tidy -diff
+	cd bench && $(GO) vet ./... && $(GO) mod tidy -diff
 	@GO="$(GO)" ./.ci/vulncheck
 
 .PHONY: e2e

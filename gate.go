@@ -11,34 +11,34 @@ type gate struct {
 	matcher *HostMatcher
 	base    http.RoundTripper
 	// known keeps the decisions on recent hosts, so that a long allow-list costs
-	// no more than a short one. It is replaced, never changed.
-	known atomic.Pointer[map[hostKey]*hostDecision]
+	// no more than a short one. It is replaced, never changed. A client talks to
+	// few hosts: to look through them takes less than to hash one.
+	known atomic.Pointer[[]*hostDecision]
 }
-
-// hostKey is a host as the URL spells it.
-type hostKey struct{ scheme, host string }
 
 // hostDecision is what holds for every request to one host.
 type hostDecision struct {
 	HostDecision
-	origin    origin
-	plainHTTP bool // and not loopback: the credential can be read on the way
+	scheme, host string // as the URL spells them
+	origin       origin
+	plainHTTP    bool // and not loopback: the credential can be read on the way
 
 	warned atomic.Bool // of this host's one warning, so that it costs no more than this
 }
 
 // maxKnown bounds what a client that talks to many hosts keeps.
-const maxKnown = 256
+const maxKnown = 32
 
 // host decides on the request's own host; whether its chain of redirects may
 // carry the credential is another question.
 func (g *gate) host(req *http.Request) *hostDecision {
 	u := req.URL
-	key := hostKey{u.Scheme, u.Host}
 	known := g.known.Load()
 	if known != nil && u.Opaque == "" {
-		if d, ok := (*known)[key]; ok {
-			return d
+		for _, d := range *known {
+			if d.host == u.Host && d.scheme == u.Scheme {
+				return d
+			}
 		}
 	}
 	d := &hostDecision{}
@@ -50,20 +50,18 @@ func (g *gate) host(req *http.Request) *hostDecision {
 		d.plainHTTP = u.Scheme == "http" && !d.origin.loopback()
 	}
 	if u.Opaque == "" && len(u.Host) <= 300 {
-		g.remember(known, hostKey{strings.Clone(u.Scheme), strings.Clone(u.Host)}, d)
+		d.scheme, d.host = strings.Clone(u.Scheme), strings.Clone(u.Host)
+		g.remember(known, d)
 	}
 	return d
 }
 
 // remember loses one of two simultaneous decisions, which are then made again.
-func (g *gate) remember(known *map[hostKey]*hostDecision, key hostKey, d *hostDecision) {
-	next := make(map[hostKey]*hostDecision, 8)
+func (g *gate) remember(known *[]*hostDecision, d *hostDecision) {
+	next := []*hostDecision{d}
 	if known != nil && len(*known) < maxKnown {
-		for k, v := range *known {
-			next[k] = v
-		}
+		next = append(next, *known...)
 	}
-	next[key] = d
 	g.known.CompareAndSwap(known, &next)
 }
 

@@ -109,7 +109,8 @@ type hostPattern struct {
 
 	any  bool
 	addr netip.Addr // valid for an address
-	glob glob
+	name string     // a host without wildcards
+	glob glob       // or with some
 
 	labels      int  // how many the host must have, 0 for any number
 	loose       bool // a wildcard over a single literal label, such as *.com
@@ -124,6 +125,8 @@ func (p *hostPattern) covers(o origin) bool {
 		return true
 	case p.addr.IsValid() || o.addr.IsValid():
 		return p.addr == o.addr
+	case p.name != "":
+		return p.name == o.host
 	case p.labels != 0 && p.labels != strings.Count(o.host, ".")+1:
 		return false
 	}
@@ -210,9 +213,10 @@ func (p hostPattern) parseName(host string) (_ hostPattern, why string) {
 			return p, "ends in a number but is not a valid address"
 		}
 	case !p.glob.wild():
-		if canonicalName(host) == "" {
+		if p.name = canonicalName(host); p.name == "" {
 			return p, "is not a valid host name"
 		}
+		p.glob = nil
 	default:
 		// *.com and api.*.com, and *company.com, which evilcompany.com fits too.
 		p.loose = labels[len(labels)-2].wild()
