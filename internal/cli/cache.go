@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/proxy"
 )
@@ -81,13 +80,12 @@ func theProxy(ctx context.Context) (string, error) {
 	running := proxy.Running(ctx)
 	switch len(running) {
 	case 0:
-		return "", &secretsauth.Error{Kind: secretsauth.ErrConfig, Summary: "no proxy of this user is running",
-			Fix: "start one, see `mlflow-secrets-auth proxy --help`; or name its socket by --control"}
+		return "", refusal("no proxy of this user is running",
+			"start one, see `mlflow-secrets-auth proxy --help`; or name its socket by --control")
 	case 1:
 		return running[0], nil
 	}
-	return "", &secretsauth.Error{Kind: secretsauth.ErrConfig, Summary: "several proxies are running: " + strings.Join(running, ", "),
-		Fix: "name one by --control " + running[0]}
+	return "", refusal("several proxies are running: "+strings.Join(running, ", "), "name one by --control "+running[0])
 }
 
 func printCache(cmd *cobra.Command, s proxy.CacheStatus) {

@@ -130,3 +130,44 @@ func TestGuideScriptsAreTheGuides(t *testing.T) {
 		}
 	}
 }
+
+// stack is a store and a server, stand-ins both, and a password to rotate.
+type stack struct {
+	store                *devstack.Vault
+	server               *devstack.MLflow
+	token, first, second string
+}
+
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	s := &stack{token: "hvs." + rand.Text(), first: "pass-" + rand.Text(), second: "pass-" + rand.Text()}
+	var err error
+	if s.store, err = devstack.StartVault(s.token); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.store.Close)
+	s.put(s.first)
+	if s.server, err = devstack.StartMLflow("trainer", s.first); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+func (s *stack) put(password string) {
+	s.store.Write("mlflow/auth", map[string]string{"username": "trainer", "password": password})
+}
+
+func (s *stack) rotate() {
+	s.put(s.second)
+	s.server.Rotate(s.second)
+}
+
+func (s *stack) environ() []string {
+	return []string{
+		"MLFLOW_SECRETS_AUTH_ENABLE=vault", "VAULT_ADDR=" + s.store.URL(), "VAULT_TOKEN=" + s.token,
+		"MLFLOW_VAULT_SECRET_PATH=secret/mlflow/auth", "MLFLOW_SECRETS_ALLOWED_HOSTS=127.0.0.1",
+	}
+}
+
+func (s *stack) secrets() []string { return []string{s.token, s.first, s.second} }

@@ -95,6 +95,3 @@ func (x *examination) run(cmd *cobra.Command, quiet bool) doctor.Report {
 		count[inspect.Skip], time.Since(begun).Round(time.Millisecond))
 	return report
 }
-
-// debugLog writes everything to to.
-func debugLog(to io.Writer) *slog.Logger { return slog.New(newLog(to)) }

@@ -2,15 +2,12 @@ package cli_test
 
 import (
 	"bufio"
-	"crypto/rand"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
-
-	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 )
 
 // asksVariable makes a process of this test a program that asks MLflow, as a client
@@ -42,23 +39,11 @@ func TestAsksMLflow(t *testing.T) {
 // credential; what it does hold is worth nothing afterwards.
 func TestExecWithProxy(t *testing.T) {
 	t.Parallel()
-	storeToken, first, second := "hvs."+rand.Text(), "pass-"+rand.Text(), "pass-"+rand.Text()
-	store, err := devstack.StartVault(storeToken)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
-	store.Write("mlflow/auth", map[string]string{"username": "trainer", "password": first})
-	server, err := devstack.StartMLflow("trainer", first)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
+	s := newStack(t)
 
 	cmd := exec.Command("mlflow-secrets-auth", "exec", "--proxy", "--", os.Args[0], "-test.run=^TestAsksMLflow$")
-	cmd.Env = append(os.Environ(), asksVariable+"=yes", "HOME="+t.TempDir(), "TMPDIR="+t.TempDir(), "GORACE=atexit_sleep_ms=0",
-		"MLFLOW_SECRETS_AUTH_ENABLE=vault", "VAULT_ADDR="+store.URL(), "VAULT_TOKEN="+storeToken, "MLFLOW_VAULT_SECRET_PATH=secret/mlflow/auth",
-		"MLFLOW_SECRETS_ALLOWED_HOSTS=127.0.0.1", "MLFLOW_TRACKING_URI="+server.URL(), "MLFLOW_REGISTRY_URI="+server.URL()+"/",
+	cmd.Env = append(append(os.Environ(), s.environ()...), asksVariable+"=yes", "HOME="+t.TempDir(), "TMPDIR="+t.TempDir(), "GORACE=atexit_sleep_ms=0",
+		"MLFLOW_TRACKING_URI="+s.server.URL(), "MLFLOW_REGISTRY_URI="+s.server.URL()+"/",
 		"MLFLOW_TRACKING_USERNAME=old", "MLFLOW_TRACKING_PASSWORD=old",
 		"HTTP_PROXY=http://127.0.0.1:1", "NO_PROXY=vault.company.com")
 	var log strings.Builder
@@ -84,8 +69,7 @@ func TestExecWithProxy(t *testing.T) {
 		}
 	}
 	ask()
-	store.Write("mlflow/auth", map[string]string{"username": "trainer", "password": second})
-	server.Rotate(second)
+	s.rotate()
 	ask()
 	_ = in.Close()
 	rest, err := io.ReadAll(lines)
@@ -103,7 +87,7 @@ func TestExecWithProxy(t *testing.T) {
 		environ[name] = value
 	}
 	address, token := environ["MLFLOW_TRACKING_URI"], environ["MLFLOW_TRACKING_TOKEN"]
-	if !strings.HasPrefix(address, "http://127.0.0.1:") || address == server.URL() || environ["MLFLOW_REGISTRY_URI"] != address {
+	if !strings.HasPrefix(address, "http://127.0.0.1:") || address == s.server.URL() || environ["MLFLOW_REGISTRY_URI"] != address {
 		t.Errorf("the program is sent to %q, and for models to %q", address, environ["MLFLOW_REGISTRY_URI"])
 	}
 	if environ["NO_PROXY"] != "vault.company.com,127.0.0.1" {
@@ -117,7 +101,7 @@ func TestExecWithProxy(t *testing.T) {
 			t.Errorf("the program has %s=%s", name, value)
 		}
 	}
-	for _, canary := range []string{storeToken, first, second, "trainer:" + first, "trainer:" + second} {
+	for _, canary := range append(s.secrets(), "trainer:"+s.first, "trainer:"+s.second) {
 		if form := leaked(string(rest)+log.String(), canary); form != "" {
 			t.Errorf("a secret is shown, %s\n%s", form, &log)
 		}

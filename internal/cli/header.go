@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/doctor"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/loopback"
 	"github.com/mlflow-secrets-auth/secretsauth/providers"
 )
 
@@ -131,50 +130,25 @@ func (d *disclosure) recipient(name, address string) (*url.URL, error) {
 	case !decision.Allowed:
 		return nil, refusal(where+" does not get the credential: "+decision.Reason,
 			"if it is the tracking server: export MLFLOW_SECRETS_ALLOWED_HOSTS='"+strings.Join(append(d.config.AllowedHosts, decision.Host), ",")+"'")
-	case u.Scheme == "http" && !d.plainHTTP && !loopback(decision.Host):
+	case u.Scheme == "http" && !d.plainHTTP && !loopback.Host(decision.Host):
 		return nil, refusal(where+" is asked over plain http, where the credential could be read on the way",
 			"use the https URL or, if the network in between is trusted, --insecure-plain-http-upstream")
 	}
 	return u, nil
 }
 
-// loopback reports whether a host, in the spelling of a HostDecision, is this machine.
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
-
-// header is the value that a request to u carries. The library itself makes it, for
-// a request that is not sent.
+// header is the value that a request to u carries.
 func (d *disclosure) header(ctx context.Context, u *url.URL) (string, error) {
-	var value string
-	cfg := d.config
-	cfg.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
-		value = req.Header.Get(d.name)
-		return nil, errNotSent
-	})
-	t, err := secretsauth.NewTransport(d.store, cfg)
+	sent, err := inspect.Header(ctx, d.store, d.config, u)
 	if err != nil {
 		return "", err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return "", err
-	}
-	if _, err = t.RoundTrip(req); !errors.Is(err, errNotSent) { //nolint:bodyclose // there is no response
-		return "", err
-	}
+	value := sent.Get(d.name)
 	if value == "" {
 		return "", refusal("the library gives no credential to "+inspect.Printable(u.Host), "mlflow-secrets-auth hosts "+u.Scheme+"://"+inspect.Printable(u.Host))
 	}
 	return value, nil
 }
-
-var errNotSent = errors.New("not sent")
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 func refusal(what, fix string) error {
 	return &secretsauth.Error{Kind: secretsauth.ErrConfig, Summary: what, Fix: fix}

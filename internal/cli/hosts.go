@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 
-	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
@@ -47,7 +46,7 @@ func explain(cmd *cobra.Command, patterns []string, text string) (allowed bool, 
 	paint := newPainter(cmd.OutOrStdout())
 	u, why := doctor.ParseServer(text)
 	if why != nil {
-		cmd.Printf("%s %s\n    cause: %s\n    fix:   %s\n", paint.paint("✗", color.FgRed), why.Summary, why.Cause, why.Fix)
+		cmd.Printf("%s %s\n    cause: %s\n    fix:   %s\n", paint.mark(inspect.Fail), why.Summary, why.Cause, why.Fix)
 		return false, nil
 	}
 	lines := ""
@@ -69,9 +68,9 @@ func explain(cmd *cobra.Command, patterns []string, text string) (allowed bool, 
 		}
 		lines += fmt.Sprintf("    %-30s %s\n", inspect.Printable(pattern), verdict)
 	}
-	mark, verdict := paint.paint("✗", color.FgRed), "would not get the credential"
+	mark, verdict := paint.mark(inspect.Fail), "would not get the credential"
 	if decided.Allowed {
-		mark, verdict = paint.paint("✓", color.FgGreen), "would get the credential"
+		mark, verdict = paint.mark(inspect.Pass), "would get the credential"
 	}
 	cmd.Printf("%s %s://%s %s\n%s", mark, u.Scheme, inspect.Printable(u.Host), verdict, lines)
 	return decided.Allowed, nil

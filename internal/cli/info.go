@@ -88,7 +88,7 @@ func collect(cmd *cobra.Command) info {
 	slog.SetDefault(slog.New(&log)) // they are part of the answer
 	defer slog.SetDefault(before)
 
-	i := info{build: thisBuild(), OK: true, Problems: []problem{}, Hosts: []string{}}
+	i := info{build: thisBuild(), Problems: []problem{}}
 	each, enabling := providers.EachFromEnv(cmd.Context())
 	i.Problems = append(i.Problems, told(enabling)...)
 	usable := false

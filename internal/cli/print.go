@@ -42,6 +42,8 @@ var marks = map[inspect.Status]struct {
 	inspect.Skip: {"-", color.FgHiBlack},
 }
 
+func (p painter) mark(s inspect.Status) string { return p.paint(marks[s].sign, marks[s].paint) }
+
 // checks prints results as they come, a line each, and why and what to do below
 // those that are not well.
 type checks struct {
@@ -76,12 +78,11 @@ func (c *checks) flush() {
 }
 
 func (c *checks) line(r doctor.Result) {
-	mark := marks[r.Status]
 	text := oneLine(r.Summary)
 	if r.Provider != "" {
 		text = r.Provider + ": " + text
 	}
-	_, _ = fmt.Fprintf(c.to, "%s %-20s %s\n", c.paint(mark.sign, mark.paint), r.ID, text)
+	_, _ = fmt.Fprintf(c.to, "%s %-20s %s\n", c.mark(r.Status), r.ID, text)
 	if r.Cause != "" {
 		_, _ = fmt.Fprintf(c.to, "    cause: %s\n", oneLine(r.Cause))
 	}

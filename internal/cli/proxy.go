@@ -143,7 +143,7 @@ func (f *proxyFlags) run(cmd *cobra.Command) error {
 func (f *proxyFlags) configure(ctx context.Context) (provider secretsauth.Provider, library secretsauth.Config, err error) {
 	upstream, why := doctor.ParseServer(f.upstream)
 	if why != nil {
-		return nil, library, &secretsauth.Error{Kind: secretsauth.ErrConfig, Summary: "--upstream: " + why.Cause, Fix: why.Fix}
+		return nil, library, refusal("--upstream: "+why.Cause, why.Fix)
 	}
 	f.Upstream, f.Logger = upstream, env.Logger()
 	if f.Base, err = f.upstreamTLS.transport(); err != nil {
@@ -191,7 +191,7 @@ func (f *proxyFlags) tell(to io.Writer, p *proxy.Proxy) {
 
 func (u upstreamTLS) transport() (*http.Transport, error) {
 	bad := func(flag string, err error) (*http.Transport, error) {
-		return nil, &secretsauth.Error{Kind: secretsauth.ErrConfig, Summary: fmt.Sprintf("%s cannot be used: %v", flag, err), Fix: "give a file in PEM form"}
+		return nil, refusal(fmt.Sprintf("%s cannot be used: %v", flag, err), "give a file in PEM form")
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	if u.ca != "" {

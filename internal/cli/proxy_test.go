@@ -108,23 +108,9 @@ func get(t *testing.T, url string, change func(*http.Request)) (*http.Response, 
 // What the proxy prints is what a client needs, before and after a rotation.
 func TestProxyCommand(t *testing.T) { //nolint:tparallel // the secret is rotated between them
 	t.Parallel()
-	storeToken, first, second := "hvs."+rand.Text(), "pass-"+rand.Text(), "pass-"+rand.Text()
-	store, err := devstack.StartVault(storeToken)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
-	store.Write("mlflow/auth", map[string]string{"username": "trainer", "password": first})
-	server, err := devstack.StartMLflow("trainer", first)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	environ := []string{
-		"MLFLOW_SECRETS_AUTH_ENABLE=vault", "VAULT_ADDR=" + store.URL(), "VAULT_TOKEN=" + storeToken,
-		"MLFLOW_VAULT_SECRET_PATH=secret/mlflow/auth", "MLFLOW_SECRETS_ALLOWED_HOSTS=127.0.0.1", "MLFLOW_SECRETS_LOG_LEVEL=DEBUG",
-	}
-	args := []string{"--upstream", server.URL(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
+	s := newStack(t)
+	environ := append(s.environ(), "MLFLOW_SECRETS_LOG_LEVEL=DEBUG")
+	args := []string{"--upstream", s.server.URL(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
 	const experiments = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 	t.Run("a token for this run", func(t *testing.T) {
@@ -140,8 +126,7 @@ func TestProxyCommand(t *testing.T) { //nolint:tparallel // the secret is rotate
 			}
 		}
 		ask()
-		store.Write("mlflow/auth", map[string]string{"username": "trainer", "password": second})
-		server.Rotate(second)
+		s.rotate()
 		ask()
 		if resp, _ := get(t, address+experiments, func(*http.Request) {}); resp.StatusCode != 401 {
 			t.Errorf("without the token: status %d", resp.StatusCode)
@@ -152,7 +137,7 @@ func TestProxyCommand(t *testing.T) { //nolint:tparallel // the secret is rotate
 		if resp, body := get(t, ready, func(*http.Request) {}); resp.StatusCode != 200 {
 			t.Errorf("readyz: status %d: %s", resp.StatusCode, body)
 		}
-		p.end(storeToken, first, second)
+		p.end(s.secrets()...)
 	})
 	t.Run("the token of the environment", func(t *testing.T) {
 		token := rand.Text()
@@ -164,7 +149,7 @@ func TestProxyCommand(t *testing.T) { //nolint:tparallel // the secret is rotate
 		if strings.Contains(p.told, "code=") {
 			t.Error("a link is written to what may be a journal")
 		}
-		p.end(storeToken, first, second, token)
+		p.end(append(s.secrets(), token)...)
 	})
 	t.Run("no token", func(t *testing.T) {
 		p := runProxy(t, environ, append(args, "--no-client-token")...)
@@ -175,7 +160,7 @@ func TestProxyCommand(t *testing.T) { //nolint:tparallel // the secret is rotate
 		if strings.Contains(p.told, "TOKEN") {
 			t.Errorf("it asks for a token: %s", p.told)
 		}
-		p.end(storeToken, first, second)
+		p.end(s.secrets()...)
 	})
 }
 

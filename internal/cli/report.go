@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ server too, for its version among other things. The exit code is doctor's.`,
 			}
 			var diagnosis, log bytes.Buffer
 			out := cmd.OutOrStdout()
-			x.Log = debugLog(&log)
+			x.Log = slog.New(newLog(&log))
 			cmd.SetOut(&diagnosis)
 			report := x.run(cmd, false)
 			cmd.SetOut(out)

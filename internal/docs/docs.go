@@ -139,7 +139,6 @@ type Command struct {
 }
 
 // Commands are all of them, in the order of the help, those of completion excepted.
-// Where the environment is a default in a help text, it should be unset.
 func Commands(ctx context.Context) ([]Command, error) {
 	return commandsBelow(ctx, nil)
 }

@@ -30,9 +30,6 @@ const root = "../.."
 
 // TestMain lets the documents' scripts run mlflow-secrets-auth.
 func TestMain(m *testing.M) {
-	for _, name := range []string{"MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH"} {
-		_ = os.Unsetenv(name) // defaults in the help of exec
-	}
 	testscript.Main(m, map[string]func(){"mlflow-secrets-auth": func() {
 		os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}})

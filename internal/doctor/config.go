@@ -155,18 +155,20 @@ func meant(name string) string {
 	return byShort[nearest.Of(short(name), choices)]
 }
 
-// allowList compiles the patterns.
+// settings reads those of the transport. Every provider's header is made by them.
+func (r *run) settings() {
+	if r.config, r.noConfig = secretsauth.ConfigFromEnv(); r.noConfig == nil {
+		r.hosts, r.noConfig = secretsauth.CompileHosts(r.config.AllowedHosts)
+	}
+}
+
+// allowList looks at the patterns.
 func (r *run) allowList() {
 	r.own.always("hosts.allowlist", func(context.Context) inspect.Finding {
-		cfg, err := secretsauth.ConfigFromEnv()
-		if err != nil {
-			return inspect.Failed("the settings of the transport cannot be used", err)
+		if r.noConfig != nil {
+			return inspect.Failed("the settings of the transport cannot be used", r.noConfig)
 		}
-		hosts, err := secretsauth.CompileHosts(cfg.AllowedHosts)
-		if err != nil {
-			return inspect.Failed("the allow-list cannot be used", err)
-		}
-		r.config, r.hosts = cfg, hosts
+		cfg, hosts := r.config, r.hosts
 		const fix = "export MLFLOW_SECRETS_ALLOWED_HOSTS=mlflow.company.com"
 		if _, set := os.LookupEnv("MLFLOW_SECRETS_ALLOWED_HOSTS"); !set {
 			return inspect.Warned("every host gets the credential", "MLFLOW_SECRETS_ALLOWED_HOSTS is not set", fix)

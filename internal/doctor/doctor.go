@@ -51,6 +51,7 @@ func Run(ctx context.Context, o Options, emit func(Result)) Report {
 	r := &run{Options: o, ctx: ctx}
 	r.own = r.visit("", func(result Result) { r.report.Checks = append(r.report.Checks, result); emit(result) })
 	r.providers()
+	r.settings()
 	r.visits()
 	if o.URL != "" {
 		r.dryRun()
@@ -66,8 +67,9 @@ type run struct {
 	patients []*patient
 	report   Report
 
-	config secretsauth.Config       // of the transport
-	hosts  *secretsauth.HostMatcher // nil: the allow-list cannot be used
+	config   secretsauth.Config       // of the transport
+	hosts    *secretsauth.HostMatcher // nil: the allow-list cannot be used
+	noConfig error                    // why there is no config
 }
 
 // patient is one provider.

@@ -22,12 +22,12 @@ import (
 func (r *run) dryRun() {
 	v := r.visit("", r.own.emit)
 	var base *url.URL
-	v.required("mlflow.host", func(context.Context) inspect.Finding {
+	v.required("mlflow.host", func(ctx context.Context) inspect.Finding {
 		var why *inspect.Finding
 		if base, why = ParseServer(r.URL); why != nil {
 			return *why
 		}
-		return r.host(base)
+		return r.host(ctx, base)
 	})
 	if base == nil {
 		for _, id := range []string{"mlflow.connect", "mlflow.version", "mlflow.anonymous", "mlflow.authenticated"} {
@@ -38,7 +38,7 @@ func (r *run) dryRun() {
 	notAllowed := v.blocked
 	v.blocked = "" // what needs no credential is looked at all the same
 	v.required("mlflow.connect", func(ctx context.Context) inspect.Finding {
-		return travel(ctx, base, transport(), names{"the MLflow server", "the URL", "set SSL_CERT_FILE to the certificate of its authority"}).arrival()
+		return travel(ctx, base, transport(), names{"the MLflow server", "the URL", "", "set SSL_CERT_FILE to the certificate of its authority"}).arrival()
 	})
 	s := &server{base: base, anonymous: transport()}
 	defer s.anonymous.CloseIdleConnections()
@@ -73,7 +73,7 @@ func (r *run) dryRun() {
 // says why. It repeats nothing but a plain host: an address may hold a password.
 func ParseServer(text string) (*url.URL, *inspect.Finding) {
 	refuse := func(cause, fix string) (*url.URL, *inspect.Finding) {
-		return nil, &inspect.Finding{Status: inspect.Fail, Summary: "the URL cannot be used", Cause: cause, Fix: fix}
+		return nil, new(inspect.Broken("the URL cannot be used", cause, fix))
 	}
 	const form = "use the form https://mlflow.company.com"
 	u, err := url.Parse(text)
@@ -98,7 +98,7 @@ func ParseServer(text string) (*url.URL, *inspect.Finding) {
 }
 
 // host says whether the server would get the credential.
-func (r *run) host(u *url.URL) inspect.Finding {
+func (r *run) host(ctx context.Context, u *url.URL) inspect.Finding {
 	if r.hosts == nil {
 		return inspect.Skipped("not checked: hosts.allowlist failed")
 	}
@@ -106,33 +106,17 @@ func (r *run) host(u *url.URL) inspect.Finding {
 	where := inspect.Printable(u.Host)
 	switch {
 	case !d.Allowed && d.Host == "":
-		return inspect.Finding{Status: inspect.Fail, Summary: where + " would not get the credential", Cause: d.Reason, Fix: "write the host as DNS has it, in ASCII"}
+		return inspect.Broken(where+" would not get the credential", d.Reason, "write the host as DNS has it, in ASCII")
 	case !d.Allowed:
-		return inspect.Finding{Status: inspect.Fail, Summary: where + " would not get the credential", Cause: d.Reason,
-			Fix: "export MLFLOW_SECRETS_ALLOWED_HOSTS='" + strings.Join(append(slices.Clone(r.config.AllowedHosts), d.Host), ",") + "'"}
+		return inspect.Broken(where+" would not get the credential", d.Reason,
+			"export MLFLOW_SECRETS_ALLOWED_HOSTS='"+strings.Join(append(slices.Clone(r.config.AllowedHosts), d.Host), ",")+"'")
 	}
-	if err := refused(r.config, u); err != nil {
+	cfg := r.config
+	cfg.Logger = nil
+	if _, err := inspect.Header(ctx, secretsauth.Static(secretsauth.NewUserPassword("user", "password")), cfg, u); err != nil { // plain http, where TLS is required
 		return inspect.Failed(where+" would not get the credential", err)
 	}
 	return inspect.Passed(fmt.Sprintf("%s gets the credential, by the pattern %q", where, d.Pattern))
-}
-
-// refused is why a transport does not send a request to u at all, as over plain http
-// where TLS is required.
-func refused(cfg secretsauth.Config, u *url.URL) error {
-	cfg.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
-	})
-	cfg.Logger = nil
-	t, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewUserPassword("user", "password")), cfg)
-	if err != nil {
-		return err
-	}
-	resp, err := t.RoundTrip(&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}})
-	if err == nil {
-		_ = resp.Body.Close()
-	}
-	return err
 }
 
 // arrival is the three phases of a trip as one finding.
@@ -232,7 +216,7 @@ func unanswered(err error) inspect.Finding {
 	if timedOut(err) {
 		cause = "timeout: the connection stands, and no answer comes"
 	}
-	return inspect.Finding{Status: inspect.Fail, Summary: "the server gives no answer", Cause: cause, Fix: "check that the server is well, and proxies in between"}
+	return inspect.Broken("the server gives no answer", cause, "check that the server is well, and proxies in between")
 }
 
 // inFront is an answer of somebody between us and MLflow, or nil.
@@ -240,15 +224,15 @@ func (a answer) inFront() *inspect.Finding {
 	const fix = "let the login page in front of MLflow pass requests that carry a credential, or use an address behind it"
 	switch {
 	case a.status >= 300 && a.status < 400 && a.secured:
-		return &inspect.Finding{Status: inspect.Fail, Summary: "the server redirects to https",
-			Cause: statusText(a.status) + ": a redirect to another scheme gets no credential", Fix: "use the https URL: https://" + inspect.Printable(a.location)}
+		return new(inspect.Broken("the server redirects to https",
+			statusText(a.status)+": a redirect to another scheme gets no credential", "use the https URL: https://"+inspect.Printable(a.location)))
 	case a.status >= 300 && a.status < 400:
-		return &inspect.Finding{Status: inspect.Fail, Summary: "the server redirects instead of answering",
-			Cause: fmt.Sprintf("%s to %s: a login page in front of it, or another address of the server", statusText(a.status), inspect.Printable(a.location)), Fix: fix + "; if it is the same server, use that address"}
+		return new(inspect.Broken("the server redirects instead of answering",
+			fmt.Sprintf("%s to %s: a login page in front of it, or another address of the server", statusText(a.status), inspect.Printable(a.location)), fix+"; if it is the same server, use that address"))
 	case a.page && a.status == http.StatusOK:
-		return &inspect.Finding{Status: inspect.Fail, Summary: "a web page answers instead of MLflow", Cause: "200 OK with HTML: a login page in front of it", Fix: fix}
+		return new(inspect.Broken("a web page answers instead of MLflow", "200 OK with HTML: a login page in front of it", fix))
 	case a.status >= 500:
-		return &inspect.Finding{Status: inspect.Fail, Summary: "the server is not well", Cause: "it answers " + statusText(a.status), Fix: "look at the server's log"}
+		return new(inspect.Broken("the server is not well", "it answers "+statusText(a.status), "look at the server's log"))
 	}
 	return nil
 }
@@ -278,8 +262,8 @@ func (s *server) version(ctx context.Context) (string, inspect.Finding) {
 	case a.status == http.StatusForbidden:
 		return "", inspect.Warned("the server does not tell its version", "403 Forbidden", "permit /version to the user, or ignore this")
 	default:
-		return "", inspect.Finding{Status: inspect.Fail, Summary: "this is not an MLflow server",
-			Cause: "/version is answered with " + statusText(a.status) + ", and no version", Fix: "check the URL, its path included: MLflow's API is expected below it"}
+		return "", inspect.Broken("this is not an MLflow server",
+			"/version is answered with "+statusText(a.status)+", and no version", "check the URL, its path included: MLflow's API is expected below it")
 	}
 	var have [3]int
 	for i := range have {
@@ -319,8 +303,8 @@ func (s *server) withoutCredential(ctx context.Context) inspect.Finding {
 }
 
 func rejected() inspect.Finding {
-	return inspect.Finding{Status: inspect.Fail, Summary: "the server rejects the credential", Cause: "401 Unauthorized: the secret in the store is not what the server expects, or is sent in the wrong mode",
-		Fix: "compare the secret in the store with the server's: was only one of them rotated? Is the mode right (MLFLOW_VAULT_AUTH_MODE and the like)?"}
+	return inspect.Broken("the server rejects the credential", "401 Unauthorized: the secret in the store is not what the server expects, or is sent in the wrong mode",
+		"compare the secret in the store with the server's: was only one of them rotated? Is the mode right (MLFLOW_VAULT_AUTH_MODE and the like)?")
 }
 
 func (s *server) withCredential(ctx context.Context) inspect.Finding {
@@ -337,13 +321,13 @@ func (s *server) withCredential(ctx context.Context) inspect.Finding {
 	case a.status == http.StatusUnauthorized:
 		return rejected()
 	case a.status == http.StatusForbidden:
-		return inspect.Finding{Status: inspect.Fail, Summary: "the credential is known, but not permitted", Cause: "403 Forbidden to a search of experiments",
-			Fix: "grant the user a permission at the MLflow server; some proxies say 403 of a wrong token too: then compare it"}
+		return inspect.Broken("the credential is known, but not permitted", "403 Forbidden to a search of experiments",
+			"grant the user a permission at the MLflow server; some proxies say 403 of a wrong token too: then compare it")
 	case a.status == http.StatusOK && json.Unmarshal(a.body, &v) == nil:
 		return inspect.Passed("a search of experiments answers 200 OK")
 	case a.status == http.StatusOK && len(a.body) >= 64<<10:
 		return inspect.Passed("a search of experiments answers 200 OK")
 	}
-	return inspect.Finding{Status: inspect.Fail, Summary: "this is not MLflow's API", Cause: "a search of experiments is answered with " + statusText(a.status),
-		Fix: "check the URL, its path included: MLflow's API is expected below it"}
+	return inspect.Broken("this is not MLflow's API", "a search of experiments is answered with "+statusText(a.status),
+		"check the URL, its path included: MLflow's API is expected below it")
 }

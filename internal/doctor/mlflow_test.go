@@ -236,7 +236,7 @@ func TestURLsOfATrackingServer(t *testing.T) {
 			v := &run{hosts: mustCompile(t, test.hosts), config: secretsauth.Config{AllowedHosts: test.hosts}}
 			u, why := ParseServer(test.url)
 			if why == nil {
-				f := v.host(u)
+				f := v.host(t.Context(), u)
 				why = &f
 			}
 			wantCheck(t, Result{ID: "mlflow.host", Finding: *why}, inspect.Fail, test.says...)
@@ -267,7 +267,7 @@ func TestPlainHTTPWhereTLSIsRequired(t *testing.T) {
 		if why != nil {
 			t.Fatal(why.Cause)
 		}
-		f := (&run{hosts: mustCompile(t, cfg.AllowedHosts), config: cfg}).host(u)
+		f := (&run{hosts: mustCompile(t, cfg.AllowedHosts), config: cfg}).host(t.Context(), u)
 		if (f.Status == inspect.Fail) != refused {
 			t.Errorf("%s: %+v", address, f)
 		}

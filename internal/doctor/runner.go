@@ -45,7 +45,7 @@ func (v *visit) share() (context.Context, context.CancelFunc) {
 
 // noTime is a check that was not made, which is no success.
 func (v *visit) noTime(id string) inspect.Finding {
-	f := inspect.Finding{Status: inspect.Fail, Summary: "not checked", Cause: "the time for the run is over", Fix: "give more, such as --timeout 1m"}
+	f := inspect.Broken("not checked", "the time for the run is over", "give more, such as --timeout 1m")
 	if v.blocked == "" {
 		v.block(id)
 	}

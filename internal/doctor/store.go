@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,16 +18,16 @@ import (
 // addresses are the variables that hold the stores' addresses, and what makes an
 // authority trusted.
 var addresses = map[string]names{
-	"vault":               {"Vault", "VAULT_ADDR", "set VAULT_CACERT to the certificate of its authority"},
-	"aws-secrets-manager": {"Secrets Manager", "AWS_REGION or AWS_ENDPOINT_URL", "set AWS_CA_BUNDLE to the certificate of its authority, or the proxy's"},
-	"azure-key-vault":     {"Key Vault", "MLFLOW_AZURE_KEY_VAULT_URL", "a proxy may intercept: set SSL_CERT_FILE to the certificate of its authority"},
+	"vault":               {"Vault", "VAULT_ADDR", "VAULT_PROXY_ADDR", "set VAULT_CACERT to the certificate of its authority"},
+	"aws-secrets-manager": {"Secrets Manager", "AWS_REGION or AWS_ENDPOINT_URL", "", "set AWS_CA_BUNDLE to the certificate of its authority, or the proxy's"},
+	"azure-key-vault":     {"Key Vault", "MLFLOW_AZURE_KEY_VAULT_URL", "", "a proxy may intercept: set SSL_CERT_FILE to the certificate of its authority"},
 }
 
 // reach checks the way to the store.
 func (v *visit) reach(p *patient) {
 	to, err := url.Parse(p.store.Address)
 	if v.blocked == "" && (err != nil || to.Host == "") {
-		for _, id := range []string{"store.dns", "store.tcp", "store.tls"} {
+		for _, id := range way {
 			v.note(id, inspect.Skipped("the store's address is not known"))
 		}
 		return
@@ -35,7 +36,7 @@ func (v *visit) reach(p *patient) {
 	if via == nil {
 		via = transport()
 	}
-	v.travel("store", to, via, addresses[p.Name])
+	v.travel(to, via, addresses[p.Name])
 }
 
 // steps are the checks of a read, and those that not every store has.
@@ -43,7 +44,7 @@ var steps = []string{"store.health", "store.auth", "store.engine", "store.secret
 
 // rest skips what is about a provider.
 func (v *visit) rest() {
-	for _, id := range append(append([]string{"config.required", "config.values", "store.dns", "store.tcp", "store.tls"}, steps...), "secret.format", "auth.header", "cache.config", "timing") {
+	for _, id := range slices.Concat([]string{"config.required", "config.values"}, way, steps, []string{"secret.format", "auth.header", "cache.config", "timing"}) {
 		v.check(id, nil)
 	}
 }
@@ -98,33 +99,21 @@ func (v *visit) format(p *patient, read inspect.Finding) {
 	}
 }
 
-// header builds the header the way a transport does: by sending a request, to
-// nowhere.
+// header builds the header the way a transport does.
 func (v *visit) header(r *run, p *patient) {
 	v.required("auth.header", func(ctx context.Context) inspect.Finding {
-		cfg := secretsauth.Config{AllowedHosts: []string{"mlflow.invalid"}, HeaderName: r.config.HeaderName}
-		var sent http.Header
-		cfg.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
-			sent = req.Header
-			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
-		})
-		t, err := secretsauth.NewTransport(secretsauth.Static(p.secret), cfg)
-		if err != nil {
-			return inspect.Failed("no header can be built", err)
-		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://mlflow.invalid/", nil)
-		if err != nil {
-			return inspect.Failed("no header can be built", err)
-		}
-		resp, err := t.RoundTrip(req)
+		cfg := secretsauth.Config{AllowedHosts: []string{nowhere.Host}, HeaderName: r.config.HeaderName}
+		sent, err := inspect.Header(ctx, secretsauth.Static(p.secret), cfg, nowhere)
 		if err != nil {
 			p.secret = secretsauth.Secret{}
 			return inspect.Failed("the secret does not fit the mode", err)
 		}
-		_ = resp.Body.Close()
 		return inspect.Passed(masked(sent))
 	})
 }
+
+// nowhere is a server that there is not (RFC 2606).
+var nowhere = &url.URL{Scheme: "https", Host: "mlflow.invalid", Path: "/"}
 
 // masked is the one header of sent, without its value.
 func masked(sent http.Header) string {
@@ -137,10 +126,6 @@ func masked(sent http.Header) string {
 	}
 	return "no header"
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // ttls are the variables of how long a value is kept.
 var ttls = map[string]string{ //nolint:gosec // names

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/loopback"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
 )
 
@@ -40,7 +41,6 @@ type trip struct {
 	dialled           string // address of the connection
 	proxyStatus       int    // of CONNECT
 	state             *tls.ConnectionState
-	tlsErr            error
 	tlsBegun          bool
 	unverified        bool
 	err               error
@@ -54,6 +54,7 @@ type trip struct {
 type names struct {
 	party   string // "the store", "the MLflow server"
 	address string // the variable or argument that holds the address
+	proxy   string // the variable of a proxy of its own, or ""
 	trust   string // how to trust an authority
 }
 
@@ -129,7 +130,7 @@ func (t *trip) trace() *httptrace.ClientTrace {
 		TLSHandshakeStart: func() { t.set(func() { handshake, t.tlsBegun = time.Now(), true }) },
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
 			t.set(func() {
-				if t.tlsErr = err; err == nil {
+				if err == nil {
 					t.state = &state
 				}
 				t.handshake = time.Since(handshake)
@@ -138,27 +139,24 @@ func (t *trip) trace() *httptrace.ClientTrace {
 	}
 }
 
-func (t *trip) failed(summary, cause, fix string) inspect.Finding {
-	return inspect.Finding{Status: inspect.Fail, Summary: summary, Cause: cause, Fix: fix}
-}
-
 // nextHop is who is dialled: the proxy or the host itself, and the way to it.
 func (t *trip) nextHop() (host, via string) {
 	if t.proxy == nil {
 		return t.to.Hostname(), ""
 	}
 	name := "a proxy"
-	if from := proxyVariable(t.to.Scheme); from != "" {
+	if from := proxyVariable(t.what.proxy, t.to.Scheme); from != "" {
 		name = "the proxy of " + from
 	}
 	return t.proxy.Hostname(), name
 }
 
-// proxyVariable is where net/http has the proxy from. Vault has one of its own.
-func proxyVariable(scheme string) string {
+// proxyVariable is where the proxy comes from: a variable of the party's own, or
+// those of net/http.
+func proxyVariable(own, scheme string) string {
 	upper := strings.ToUpper(scheme) + "_PROXY"
-	for _, name := range []string{"VAULT_PROXY_ADDR", upper, strings.ToLower(upper)} {
-		if os.Getenv(name) != "" {
+	for _, name := range []string{own, upper, strings.ToLower(upper)} {
+		if name != "" && os.Getenv(name) != "" {
 			return name
 		}
 	}
@@ -187,13 +185,13 @@ func (t *trip) lookup() inspect.Finding {
 		}
 		return inspect.Passed(fmt.Sprintf("%s is %s%s", host, strings.Join(addresses, ", "), via))
 	case isDNS && dns.IsNotFound:
-		return t.failed(host+" does not resolve"+via, fmt.Sprintf("the resolver says: no such host (%s)", resolver(dns)), fix)
+		return inspect.Broken(host+" does not resolve"+via, fmt.Sprintf("the resolver says: no such host (%s)", resolver(dns)), fix)
 	case isDNS && dns.IsTimeout, !t.dnsDone, t.late:
-		return t.failed(host+" does not resolve"+via, "the resolver gave no answer in time", "check the machine's DNS server: `cat /etc/resolv.conf`")
+		return inspect.Broken(host+" does not resolve"+via, "the resolver gave no answer in time", "check the machine's DNS server: `cat /etc/resolv.conf`")
 	case isDNS:
-		return t.failed(host+" does not resolve"+via, fmt.Sprintf("the resolver says: %q (%s)", dns.Err, resolver(dns)), fix)
+		return inspect.Broken(host+" does not resolve"+via, fmt.Sprintf("the resolver says: %q (%s)", dns.Err, resolver(dns)), fix)
 	}
-	return t.failed(host+" does not resolve"+via, netcause.Of(t.err).Error(), fix)
+	return inspect.Broken(host+" does not resolve"+via, netcause.Of(t.err).Error(), fix)
 }
 
 func resolver(err *net.DNSError) string {
@@ -217,7 +215,7 @@ func (t *trip) connection() inspect.Finding {
 	fix := "check that " + t.what.party + " listens there, and " + t.what.address
 	switch {
 	case t.proxyStatus != 0 && t.proxyStatus != http.StatusOK:
-		return t.failed("cannot connect through "+where,
+		return inspect.Broken("cannot connect through "+where,
 			fmt.Sprintf("the proxy refuses %s: %d %s", t.to.Host, t.proxyStatus, http.StatusText(t.proxyStatus)),
 			"allow the host at the proxy, or add it to NO_PROXY: export NO_PROXY="+t.to.Hostname())
 	case t.dialled != "":
@@ -226,13 +224,13 @@ func (t *trip) connection() inspect.Finding {
 		if t.proxy != nil {
 			fix = "check the proxy, or add the host to NO_PROXY: export NO_PROXY=" + t.to.Hostname()
 		}
-		return t.failed("cannot connect to "+where, "connection refused: nobody listens there, or a firewall refuses", fix)
+		return inspect.Broken("cannot connect to "+where, "connection refused: nobody listens there, or a firewall refuses", fix)
 	case errors.Is(t.dialErr, syscall.EHOSTUNREACH), errors.Is(t.dialErr, syscall.ENETUNREACH):
-		return t.failed("cannot connect to "+where, "unreachable: there is no route", "check VPN, routes and firewall")
+		return inspect.Broken("cannot connect to "+where, "unreachable: there is no route", "check VPN, routes and firewall")
 	case !t.dialDone, t.late, timedOut(t.dialErr):
-		return t.failed("cannot connect to "+where, "timeout: no answer to the connection", "a firewall may drop it: check its rules for port "+port+", VPN and routes; is a proxy needed (HTTPS_PROXY)?")
+		return inspect.Broken("cannot connect to "+where, "timeout: no answer to the connection", "a firewall may drop it: check its rules for port "+port+", VPN and routes; is a proxy needed (HTTPS_PROXY)?")
 	}
-	return t.failed("cannot connect to "+where, netcause.Of(t.dialErr).Error(), fix)
+	return inspect.Broken("cannot connect to "+where, netcause.Of(t.dialErr).Error(), fix)
 }
 
 func timedOut(err error) bool {
@@ -260,9 +258,9 @@ func (t *trip) security() inspect.Finding {
 	host := t.to.Hostname()
 	if t.to.Scheme == "http" {
 		if t.tlsBehindHTTP {
-			return t.failed(t.to.Host+" speaks TLS, but the URL begins with http://", "plain http on a TLS port", "export "+t.what.address+" with https://")
+			return inspect.Broken(t.to.Host+" speaks TLS, but the URL begins with http://", "plain http on a TLS port", "export "+t.what.address+" with https://")
 		}
-		if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		if loopback.Host(host) {
 			return inspect.Skipped("plain http, on this machine")
 		}
 		return inspect.Warned("plain http: whoever is on the way can read what is sent", t.what.address+" begins with http://", "use https://")
@@ -279,26 +277,26 @@ func (t *trip) security() inspect.Finding {
 		if isVerify && len(verify.UnverifiedCertificates) > 0 {
 			cause = fmt.Sprintf("the certificate is for %.200q, not for %s", namesOf(verify.UnverifiedCertificates[0]), host)
 		}
-		return t.failed("the certificate has the wrong name", cause, "use the name of the certificate in "+t.what.address)
+		return inspect.Broken("the certificate has the wrong name", cause, "use the name of the certificate in "+t.what.address)
 	case isInvalid && invalid.Reason == x509.Expired:
-		return t.failed("the certificate has expired, or is not valid yet",
+		return inspect.Broken("the certificate has expired, or is not valid yet",
 			fmt.Sprintf("it is valid from %s to %s", day(invalid.Cert.NotBefore), day(invalid.Cert.NotAfter)), "renew it, and check this machine's clock")
 	case unknown:
 		cause := "its authority is not known to this machine"
 		if authority.Cert != nil {
 			cause = fmt.Sprintf("its authority, %.200q, is not known to this machine", authority.Cert.Issuer.String())
 		}
-		return t.failed("the certificate is not trusted", cause, t.what.trust)
+		return inspect.Broken("the certificate is not trusted", cause, t.what.trust)
 	case isVerify:
-		return t.failed("the certificate is not accepted", netcause.Of(verify.Err).Error(), t.what.trust)
+		return inspect.Broken("the certificate is not accepted", netcause.Of(verify.Err).Error(), t.what.trust)
 	case errors.Is(t.err, http.ErrSchemeMismatch), isRecordHeader(t.err):
-		return t.failed(t.to.Host+" speaks plain http, but the URL begins with https://", "plain http on the port of an https URL", "export "+t.what.address+" with http://, or the port of https")
+		return inspect.Broken(t.to.Host+" speaks plain http, but the URL begins with https://", "plain http on the port of an https URL", "export "+t.what.address+" with http://, or the port of https")
 	case !t.tlsBegun:
-		return t.failed("no TLS", netcause.Of(t.err).Error(), "check "+t.what.address+" and proxies")
+		return inspect.Broken("no TLS", netcause.Of(t.err).Error(), "check "+t.what.address+" and proxies")
 	case t.late, timedOut(t.err):
-		return t.failed("no TLS", "timeout: the connection stands, and no TLS answer comes", "check that "+t.what.party+" is well, and proxies and firewalls in between")
+		return inspect.Broken("no TLS", "timeout: the connection stands, and no TLS answer comes", "check that "+t.what.party+" is well, and proxies and firewalls in between")
 	}
-	return t.failed("no TLS", netcause.Of(t.err).Error(), "check that the port speaks TLS: `openssl s_client -connect "+net.JoinHostPort(host, portOf(t.to))+"`")
+	return inspect.Broken("no TLS", netcause.Of(t.err).Error(), "check that the port speaks TLS: `openssl s_client -connect "+net.JoinHostPort(host, portOf(t.to))+"`")
 }
 
 func isRecordHeader(err error) bool {
@@ -333,11 +331,14 @@ func namesOf(c *x509.Certificate) string {
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// travel runs the three checks of a trip. Each has the time of its own phase.
-func (v *visit) travel(prefix string, to *url.URL, transport *http.Transport, what names) {
+// way are the checks of a trip to a store.
+var way = []string{"store.dns", "store.tcp", "store.tls"}
+
+// travel makes them. Each has the time of its own phase.
+func (v *visit) travel(to *url.URL, transport *http.Transport, what names) {
 	if v.blocked != "" {
-		for _, id := range []string{".dns", ".tcp", ".tls"} {
-			v.note(prefix+id, inspect.Skipped(v.blocked))
+		for _, id := range way {
+			v.check(id, nil)
 		}
 		return
 	}
@@ -346,23 +347,23 @@ func (v *visit) travel(prefix string, to *url.URL, transport *http.Transport, wh
 	t := travel(ctx, to, transport, what)
 	t.mu.Lock() // a dial that lost the race may still report
 	defer t.mu.Unlock()
-	for _, phase := range t.phases() {
+	for i, phase := range t.phases() {
 		if v.blocked != "" {
-			v.note(prefix+phase.id, inspect.Skipped(v.blocked))
+			v.check(way[i], nil)
 			continue
 		}
-		if v.timed(prefix+phase.id, phase.find(), phase.took).Status == inspect.Fail {
-			v.block(prefix + phase.id)
+		if v.timed(way[i], phase.find(), phase.took).Status == inspect.Fail {
+			v.block(way[i])
 		}
 	}
 }
 
 type phase struct {
-	id   string
 	find func() inspect.Finding
 	took time.Duration
 }
 
+// phases are in the order of way.
 func (t *trip) phases() []phase {
-	return []phase{{".dns", t.lookup, t.dns}, {".tcp", t.connection, t.dial}, {".tls", t.security, t.handshake}}
+	return []phase{{t.lookup, t.dns}, {t.connection, t.dial}, {t.security, t.handshake}}
 }

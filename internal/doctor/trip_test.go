@@ -82,7 +82,7 @@ func TestTheWayToAStore(t *testing.T) {
 			}
 			defer cancel()
 			v := &visit{ctx: ctx, log: slog.New(slog.DiscardHandler), emit: func(Result) {}}
-			v.travel("store", to, stage.transport, names{"the store", "STORE_ADDR", "trust it"})
+			v.travel(to, stage.transport, names{"the store", "STORE_ADDR", "", "trust it"})
 			if len(v.results) != 3 {
 				t.Fatalf("%d results", len(v.results))
 			}
@@ -120,7 +120,7 @@ func TestS46AProxyThatSeesPlainHTTPIsReported(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		f := travel(ctx, to, through(proxy.URL), names{"the MLflow server", "the URL", "trust it"}).arrival()
+		f := travel(ctx, to, through(proxy.URL), names{"the MLflow server", "the URL", "", "trust it"}).arrival()
 		if text := f.Summary + f.Cause + f.Fix; warned && (f.Status != inspect.Warn || !strings.Contains(text, "a proxy") || !strings.Contains(text, "can read") || !strings.Contains(text, "https")) ||
 			!warned && strings.Contains(text, "can read") {
 			t.Errorf("%s: %s: %s", scheme, f.Status, text)
@@ -301,4 +301,16 @@ func refusingProxy(t *testing.T) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// A variable that Vault alone reads is not blamed for another's proxy.
+func TestWhereAProxyComesFrom(t *testing.T) {
+	t.Setenv("VAULT_PROXY_ADDR", "http://127.0.0.1:1")
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:2")
+	t.Setenv("https_proxy", "")
+	for own, want := range map[string]string{"VAULT_PROXY_ADDR": "VAULT_PROXY_ADDR", "": "HTTPS_PROXY"} {
+		if got := proxyVariable(own, "https"); got != want {
+			t.Errorf("with a variable %q of its own: %s, want %s", own, got, want)
+		}
+	}
 }

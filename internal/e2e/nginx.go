@@ -27,15 +27,11 @@ type frontDoor struct {
 
 func startFrontDoor(t *testing.T, m *mlflowServer, token string) *frontDoor {
 	t.Helper()
-	path, err := exec.LookPath("nginx")
-	if err != nil {
-		path = "/usr/sbin/nginx"
-	}
 	d := &frontDoor{t: t, dir: t.TempDir(), mlflow: m}
-	err = onFreePort(func(port string) error {
+	err := onFreePort(func(port string) error {
 		d.url, d.port = "http://127.0.0.1:"+port, port
 		d.configure(token)
-		cmd := exec.Command(path, "-e", filepath.Join(d.dir, "error.log"), "-p", d.dir, "-c", d.config())
+		cmd := nginxCommand(d.dir, d.config())
 		var err error
 		d.process, err = start(filepath.Join(d.dir, "log"), cmd, answers(d.url, http.StatusUnauthorized))
 		return err
@@ -45,6 +41,36 @@ func startFrontDoor(t *testing.T, m *mlflowServer, token string) *frontDoor {
 	}
 	t.Cleanup(d.process.stop)
 	return d
+}
+
+// nginxCommand runs nginx with everything that it writes in dir.
+func nginxCommand(dir, config string) *exec.Cmd {
+	path, err := exec.LookPath("nginx")
+	if err != nil {
+		path = "/usr/sbin/nginx"
+	}
+	return exec.Command(path, "-e", filepath.Join(dir, "error.log"), "-p", dir, "-c", config)
+}
+
+// nginxHead is the beginning of a configuration, into its http block.
+func nginxHead(dir string) string {
+	user := ""
+	if os.Getuid() == 0 {
+		user = "user root;" // its workers write to the test's folder
+	}
+	return fmt.Sprintf(`
+%[2]s
+daemon off;
+worker_processes 1;
+pid %[1]s/pid;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path %[1]s/body;
+  proxy_temp_path %[1]s/proxy;
+  fastcgi_temp_path %[1]s/fastcgi;
+  uwsgi_temp_path %[1]s/uwsgi;
+  scgi_temp_path %[1]s/scgi;`, dir, user)
 }
 
 func (d *frontDoor) config() string { return filepath.Join(d.dir, "nginx.conf") }
@@ -57,23 +83,7 @@ func (d *frontDoor) configure(token string) {
 	}
 	admin := d.mlflow.admin.http.Transport.(basic)
 	password := base64.StdEncoding.EncodeToString([]byte(admin.user + ":" + admin.password))
-	user := ""
-	if os.Getuid() == 0 {
-		user = "user root;" // its workers write to the test's folder
-	}
-	text := fmt.Sprintf(`
-%[7]s
-daemon off;
-worker_processes 1;
-pid %[1]s/pid;
-events { worker_connections 256; }
-http {
-  access_log off;
-  client_body_temp_path %[1]s/body;
-  proxy_temp_path %[1]s/proxy;
-  fastcgi_temp_path %[1]s/fastcgi;
-  uwsgi_temp_path %[1]s/uwsgi;
-  scgi_temp_path %[1]s/scgi;
+	text := fmt.Sprintf(`%[1]s
   client_max_body_size 0;
   map_hash_bucket_size 256;
   map $http_authorization $allowed { default 0; "Bearer %[2]s" 1; }
@@ -87,7 +97,7 @@ http {
     }
   }
 }
-`, d.dir, token, d.port, d.mlflow.url, upstream.Host, password, user)
+`, nginxHead(d.dir), token, d.port, d.mlflow.url, upstream.Host, password)
 	if err := os.WriteFile(d.config(), []byte(text), 0o600); err != nil {
 		d.t.Fatal(err)
 	}

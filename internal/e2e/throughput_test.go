@@ -12,7 +12,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -180,37 +179,22 @@ func peakMemory(t *testing.T, pid int) int {
 // startNginx is nginx that adds a static header.
 func startNginx(t *testing.T, upstream, token string) string {
 	t.Helper()
-	path, err := exec.LookPath("nginx")
-	if err != nil {
-		path = "/usr/sbin/nginx"
-	}
-	dir, address, user := t.TempDir(), "", ""
-	if os.Getuid() == 0 {
-		user = "user root;"
-	}
-	err = onFreePort(func(port string) error {
+	dir, address := t.TempDir(), ""
+	err := onFreePort(func(port string) error {
 		address = "http://127.0.0.1:" + port
-		text := fmt.Sprintf(`
-%[4]s
-daemon off;
-worker_processes 1;
-pid %[1]s/pid;
-events { worker_connections 256; }
-http {
-  access_log off;
-  client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/fastcgi; uwsgi_temp_path %[1]s/uwsgi; scgi_temp_path %[1]s/scgi;
+		text := fmt.Sprintf(`%[1]s
   upstream behind { server %[3]s; keepalive 32; }
   server {
-    listen 127.0.0.1:%[5]s;
+    listen 127.0.0.1:%[4]s;
     location / { proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Authorization "Bearer %[2]s"; }
   }
 }
-`, dir, token, strings.TrimPrefix(upstream, "http://"), user, port)
+`, nginxHead(dir), token, strings.TrimPrefix(upstream, "http://"), port)
 		config := filepath.Join(dir, "nginx.conf")
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			return err
 		}
-		p, err := start(filepath.Join(dir, "log"), exec.Command(path, "-e", filepath.Join(dir, "error.log"), "-p", dir, "-c", config), answers(address, http.StatusOK))
+		p, err := start(filepath.Join(dir, "log"), nginxCommand(dir, config), answers(address, http.StatusOK))
 		if err == nil {
 			t.Cleanup(p.stop)
 		}

@@ -92,6 +92,23 @@ var stores = map[string]func(t *testing.T) store{
 	},
 }
 
+// behind is a provider whose store is behind a proxy, and the secret that it reads.
+func behind(t *testing.T, start func(*testing.T) store, newProxy func(string) (*faults.Proxy, error)) (secretsauth.Provider, *faults.Proxy, string) {
+	t.Helper()
+	s, secret := start(t), rand.Text()
+	s.put(secret)
+	proxy, err := newProxy(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	p, err := s.provider(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, proxy, secret
+}
+
 // elsewhere is a host that must get nothing.
 type elsewhere struct {
 	*httptest.Server
@@ -164,17 +181,7 @@ func TestStoresThroughEveryFault(t *testing.T) {
 		other := newElsewhere(t)
 		for _, fault := range faults.All(other.URL) {
 			m.cell(t, name+"/"+fault.Name, func(t *testing.T) []string {
-				s, secret := start(t), rand.Text()
-				s.put(secret)
-				proxy, err := faults.New(s.url)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer proxy.Close()
-				p, err := s.provider(proxy.URL)
-				if err != nil {
-					t.Fatal(err)
-				}
+				p, proxy, secret := behind(t, start, faults.New)
 				proxy.Set(&fault)
 				within := patience
 				if endless(fault.Name) {
@@ -212,20 +219,10 @@ func TestStoresThroughEveryFault(t *testing.T) {
 			})
 		}
 		m.cell(t, name+"/presents a bad certificate", func(t *testing.T) []string {
-			s, secret := start(t), rand.Text()
-			s.put(secret)
-			proxy, err := faults.NewUntrusted(s.url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer proxy.Close()
-			p, err := s.provider(proxy.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
+			p, proxy, secret := behind(t, start, faults.NewUntrusted)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			_, err = p.Fetch(ctx)
+			_, err := p.Fetch(ctx)
 			wrong := leaks(err, secret)
 			if !errors.Is(err, secretsauth.ErrUnavailable) || !strings.Contains(err.Error(), "certificate") || proxy.Seen.Load() > 0 {
 				wrong = append(wrong, fmt.Sprintf("%d requests, %s", proxy.Seen.Load(), hide(err, secret)))
@@ -350,17 +347,7 @@ func TestTransportsWhoseStoreFails(t *testing.T) {
 				continue
 			}
 			m.cell(t, name+"/"+fault.Name, func(t *testing.T) []string {
-				s, secret := start(t), rand.Text()
-				s.put(secret)
-				proxy, err := faults.New(s.url)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer proxy.Close()
-				p, err := s.provider(proxy.URL)
-				if err != nil {
-					t.Fatal(err)
-				}
+				p, proxy, secret := behind(t, start, faults.New)
 				var sent, with atomic.Int64
 				cfg := secretsauth.Config{AllowedHosts: []string{"mlflow.test"}, TTL: time.Second, FetchTimeout: impatience,
 					Base: roundTripper(func(req *http.Request) (*http.Response, error) {

@@ -72,9 +72,14 @@ func Warned(summary, cause, fix string) Finding {
 // Skipped says why there was nothing to look at.
 func Skipped(why string) Finding { return Finding{Status: Skip, Summary: why} }
 
-// Failed says what does not work; cause and fix are those of err.
+// Broken says what does not work.
+func Broken(summary, cause, fix string) Finding {
+	return Finding{Status: Fail, Summary: summary, Cause: cause, Fix: fix}
+}
+
+// Failed is Broken where there is an error; cause and fix are those of err.
 func Failed(summary string, err error) Finding {
-	f := Finding{Status: Fail, Summary: summary, Cause: err.Error()}
+	f := Broken(summary, err.Error(), "")
 	if e, ok := errors.AsType[*secretsauth.Error](err); ok {
 		f.Cause, f.Fix = e.Summary, e.Fix
 		if f.Cause == "" && e.Kind != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/mlflow-secrets-auth/secretsauth/internal/loopback"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
 )
 
@@ -68,7 +69,7 @@ func listenTCP(ctx context.Context, address string, network bool) (net.Listener,
 	if err != nil {
 		return nil, config(fmt.Sprintf("%q is no address to listen on", address), "use the form "+DefaultListen)
 	}
-	if !network && !loopbackName(host) {
+	if !network && !loopback.Host(host) {
 		return nil, config(fmt.Sprintf("%q is reached by other machines", address),
 			"listen on "+DefaultListen+"; or, if whoever gets hold of the client token may use the credential, see --danger-listen-on-network")
 	}

@@ -3,9 +3,10 @@ package proxy
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/loopback"
 )
 
 // upstream is the one server that requests go to.
@@ -32,20 +33,11 @@ func newUpstream(u *url.URL, plainHTTP bool) (upstream, error) {
 	rooted := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}
 	to := upstream{rooted.JoinPath(u.EscapedPath())}
 	to.url.Path, to.url.RawPath = strings.TrimRight(to.url.Path, "/"), strings.TrimRight(to.url.RawPath, "/")
-	if u.Scheme == "http" && !plainHTTP && !loopbackName(u.Hostname()) {
+	if u.Scheme == "http" && !plainHTTP && !loopback.Host(u.Hostname()) {
 		return upstream{}, config(fmt.Sprintf("the upstream %q is asked over plain http, where the credential could be read on the way", u.Hostname()),
 			"use its https URL, or --insecure-plain-http-upstream")
 	}
 	return to, nil
-}
-
-// loopbackName is what every resolver takes for this machine (RFC 6761).
-func loopbackName(host string) bool {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().IsLoopback()
-	}
-	host = strings.ToLower(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // port is that of a URL, also where it is not written.

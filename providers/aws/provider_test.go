@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/aws"
 )
 
@@ -233,24 +235,19 @@ func TestHintsGoWithTheSecret(t *testing.T) {
 	s, endpoint := newStandin(t)
 	s.putText(`{"token":"u:p"}`)
 	p := provider(t, endpoint, func(c *aws.Config) { c.Mode = secretsauth.AuthBasic })
-	rt, err := secretsauth.NewTransport(p, secretsauth.Config{
-		AllowedHosts: []string{"mlflow.test"},
-		Base: roundTripper(func(req *http.Request) (*http.Response, error) {
-			if user, password, ok := req.BasicAuth(); !ok || user != "u" || password != "p" {
-				t.Error("not sent as Basic")
-			}
-			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
-		}),
-	})
+	wantBasic(t, p)
+}
+
+// wantBasic checks that the secret u:p is sent as a username and password.
+func wantBasic(t *testing.T, p secretsauth.Provider) {
+	t.Helper()
+	sent, err := inspect.Header(t.Context(), p, secretsauth.Config{AllowedHosts: []string{"mlflow.test"}}, &url.URL{Scheme: "https", Host: "mlflow.test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, _ := http.NewRequest(http.MethodGet, "https://mlflow.test/", nil)
-	resp, err := rt.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
+	if user, password, ok := (&http.Request{Header: sent}).BasicAuth(); !ok || user != "u" || password != "p" {
+		t.Error("not sent as Basic")
 	}
-	_ = resp.Body.Close()
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

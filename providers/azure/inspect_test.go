@@ -328,22 +328,7 @@ func TestInspectGivesTheHintsOfFetch(t *testing.T) {
 	s := newStandin()
 	s.put(`{"token":"u:p"}`)
 	f := look(t.Context(), s.provider(t, func(c *azure.Config) { c.Mode = secretsauth.AuthBasic }), "store.secret")
-	rt, err := secretsauth.NewTransport(secretsauth.Static(f.Secret), secretsauth.Config{
-		AllowedHosts: []string{"mlflow.test"},
-		Base: roundTripper(func(req *http.Request) (*http.Response, error) {
-			if user, password, ok := req.BasicAuth(); !ok || user != "u" || password != "p" {
-				t.Error("not sent as Basic")
-			}
-			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
-		}),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	req, _ := http.NewRequest(http.MethodGet, "https://mlflow.test/", nil)
-	if _, err := rt.RoundTrip(req); err != nil {
-		t.Error(err)
-	}
+	wantBasic(t, secretsauth.Static(f.Secret))
 }
 
 func TestInspectSaysWhatThereIs(t *testing.T) {

@@ -92,7 +92,7 @@ func (p *Provider) lookAtHealth(ctx context.Context) inspect.Finding {
 		return strange(a.statusText())
 	}
 	if summary, fix := h.unready(); summary != "" {
-		return inspect.Finding{Status: inspect.Fail, Summary: summary, Cause: p.target.address + " answers nothing else in that state", Fix: fix}
+		return inspect.Broken(summary, p.target.address+" answers nothing else in that state", fix)
 	}
 	return h.role(p.target.address)
 }

@@ -544,28 +544,14 @@ func TestFindingsQuoteNoAnswer(t *testing.T) {
 			for _, at := range []string{"/v1/sys/", "/v1/auth/", "/v1/secret/", "/v1/secret/metadata", "/v1/"} {
 				t.Run(fmt.Sprint(status, form, at), func(t *testing.T) {
 					t.Parallel()
-					s, value := newStandin()
-					token, secretID := canary(), canary()
-					cfg := s.config("secret/mlflow/nope")
-					cfg.Token, cfg.RoleID, cfg.SecretID, cfg.MaxAttempts = "", "role", secretID, 1
-					s.login = func(s *standin, _ string, _ map[string]string) reply {
-						s.tokens[token] = []string{"*"}
-						return granted(token, 60)
-					}
-					s.before = func(req *http.Request) *reply {
-						if !strings.HasPrefix(req.URL.Path, at) {
-							return nil
-						}
-						echo := fmt.Sprint(token, " ", secretID, " ", value)
-						return &reply{status: status, body: fmt.Sprintf(form, echo), header: http.Header{"Location": {"https://h/" + token}}}
-					}
-					for _, step := range newProvider(t, cfg).Inspect(inspect.Options{}).Steps {
+					p, secrets := echoing(t, "secret/mlflow/nope", status, form, at)
+					for _, step := range p.Inspect(inspect.Options{}).Steps {
 						f := step.Look(t.Context())
 						text := printed(f)
 						for e := f.Invalid; e != nil; e = errors.Unwrap(e) {
 							text += e.Error()
 						}
-						wantNoLeak(t, step.ID, text, token, secretID, value)
+						wantNoLeak(t, step.ID, text, secrets...)
 					}
 				})
 			}

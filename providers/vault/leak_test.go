@@ -83,6 +83,28 @@ func TestConfigAndProviderPrintNoSecret(t *testing.T) {
 	}
 }
 
+// echoing is a provider whose server, below one place, answers with all it was sent
+// and the secret too.
+func echoing(t *testing.T, path string, status int, form, at string) (p *vault.Provider, secrets []string) {
+	t.Helper()
+	s, value := newStandin()
+	token, secretID := canary(), canary()
+	cfg := s.config(path)
+	cfg.Token, cfg.RoleID, cfg.SecretID, cfg.MaxAttempts = "", "role", secretID, 1
+	s.login = func(s *standin, _ string, _ map[string]string) reply {
+		s.tokens[token] = []string{"*"}
+		return granted(token, 60)
+	}
+	s.before = func(req *http.Request) *reply {
+		if !strings.HasPrefix(req.URL.Path, at) {
+			return nil
+		}
+		echo := fmt.Sprint(token, " ", secretID, " ", value)
+		return &reply{status: status, body: fmt.Sprintf(form, echo), header: http.Header{"Location": {"https://h/" + token}}}
+	}
+	return newProvider(t, cfg), []string{token, secretID, value}
+}
+
 // S152, S162: a server that echoes all it was sent, and the secret too, at every
 // status.
 func TestErrorsQuoteNoAnswer(t *testing.T) {
@@ -92,24 +114,9 @@ func TestErrorsQuoteNoAnswer(t *testing.T) {
 			for _, at := range []string{"/v1/sys/", "/v1/auth/", "/v1/secret/", "/v1/"} {
 				t.Run(fmt.Sprint(status, form, at), func(t *testing.T) {
 					t.Parallel()
-					s, value := newStandin()
-					token, secretID := canary(), canary()
-					cfg := s.config("secret/mlflow/auth")
-					cfg.Token, cfg.RoleID, cfg.SecretID, cfg.MaxAttempts = "", "role", secretID, 1
-					s.login = func(s *standin, _ string, _ map[string]string) reply {
-						s.tokens[token] = []string{"*"}
-						return granted(token, 60)
-					}
-					s.before = func(req *http.Request) *reply {
-						if !strings.HasPrefix(req.URL.Path, at) {
-							return nil
-						}
-						echo := fmt.Sprint(token, " ", secretID, " ", value)
-						return &reply{status: status, body: fmt.Sprintf(form, echo), header: http.Header{"Location": {"https://h/" + token}}}
-					}
-					_, err := newProvider(t, cfg).Fetch(context.Background())
-					if err != nil {
-						wantNoLeak(t, "error", err.Error()+printed(err), token, secretID, value)
+					p, secrets := echoing(t, "secret/mlflow/auth", status, form, at)
+					if _, err := p.Fetch(context.Background()); err != nil {
+						wantNoLeak(t, "error", err.Error()+printed(err), secrets...)
 					}
 				})
 			}
