@@ -164,6 +164,26 @@ func TestProxyCommand(t *testing.T) { //nolint:tparallel // the secret is rotate
 	})
 }
 
+// An upstream that is reached by the proxy that the environment names.
+func TestProxyCommandBehindAProxy(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	company := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); r.URL.Host != "mlflow.test" || user != "trainer" || password != s.first {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		_, _ = io.WriteString(w, "hello from "+r.URL.Host)
+	}))
+	t.Cleanup(company.Close)
+	p := runProxy(t, append(s.environ(), "MLFLOW_SECRETS_ALLOWED_HOSTS=mlflow.test", "HTTP_PROXY="+company.URL, "NO_PROXY=127.0.0.1"),
+		"--upstream", "http://mlflow.test", "--insecure-plain-http-upstream", "--no-client-token", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	if resp, body := get(t, p.value(`URI=(\S+)`), func(*http.Request) {}); resp.StatusCode != 200 || body != "hello from mlflow.test" {
+		t.Errorf("status %d: %s", resp.StatusCode, body)
+	}
+	p.end(s.secrets()...)
+}
+
 // An upstream of a private authority that wants to know its clients.
 func TestProxyCommandWithCertificates(t *testing.T) {
 	t.Parallel()
