@@ -41,7 +41,8 @@
 //	client.Transport = rt
 //
 // Transports that retry, trace or log requests are best put around it, so that they
-// never see the credential; in [Config.Base] goes what must, and what dials. Make a
+// never see the credential. [Config.Base] is for the transport that dials, and for
+// those that must see the credential, such as one that signs requests. Make a
 // Transport once and share it: its methods may be called from any number of
 // goroutines.
 //
@@ -77,11 +78,12 @@
 //
 // For [Config.TTL], and never past an expiry that the store reports. From about
 // 80 % of that the value is still served while one read goes on in the
-// background; a program's first such read comes anywhere from 10 to 80 %, so that a
-// fleet that starts together does not go on in step. Reads are shared: any number of requests wait for one, each for as
-// long as its own context lasts, and no request's cancellation ends it for the
-// others. The package runs a goroutine only while a read is under way, so
-// nothing needs closing.
+// background; a program's first such read comes anywhere from 10 to 80 %, so that
+// programs that are started together do not keep reading the store at the same
+// moments. Reads are shared: any number of requests wait for one, each for as long
+// as its own context lasts, and no request's cancellation ends it for the others.
+// The package runs a goroutine only while a read is under way, so nothing needs
+// closing.
 //
 // # When the store is down
 //
@@ -141,7 +143,6 @@ package secretsauth
 
 import (
 	"context"
-	"fmt"
 	"strings"
 )
 
@@ -230,7 +231,7 @@ func ParseAuthMode(text string) (AuthMode, error) {
 	}
 	return AuthAuto, &Error{
 		Kind:    ErrConfig,
-		Summary: fmt.Sprintf("auth mode %q is not known", text),
+		Summary: "the auth mode is not known",
 		Fix:     "use bearer or basic, or leave it unset to go by what the secret holds",
 	}
 }

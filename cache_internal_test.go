@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // TestS148ClockSetBack looks inside for what follows from that; the clock is set
@@ -14,7 +16,7 @@ import (
 func TestS148ClockSetBack(t *testing.T) {
 	t.Parallel()
 	var down bool
-	reads, token := 0, Canary()
+	reads, token := 0, canary.New()
 	c := NewCache(ProviderFunc(func(context.Context) (Secret, error) {
 		if reads++; down {
 			return Secret{}, errors.New("connection refused")
@@ -49,7 +51,7 @@ func TestS148ClockSetBack(t *testing.T) {
 
 func TestAHitTakesNoLock(t *testing.T) {
 	t.Parallel()
-	c := NewCache(Static(NewToken(Canary())), Config{})
+	c := NewCache(Static(NewToken(canary.New())), Config{})
 	if _, err := c.Fetch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func TestS144CallersThatWaitForTheLockStartOneRefresh(t *testing.T) {
 		if reads.Add(1) > 1 {
 			<-ctx.Done() // the refresh is under way as long as the callers are
 		}
-		return NewToken(Canary()), nil
+		return NewToken(canary.New()), nil
 	}), Config{FetchTimeout: time.Second})
 	if _, err := c.Fetch(t.Context()); err != nil {
 		t.Fatal("the first read fails")

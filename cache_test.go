@@ -581,6 +581,9 @@ func TestZeroValuesRefuseLoudly(t *testing.T) {
 	if _, err := secretsauth.NewTransport(nil, secretsauth.Config{AllowedHosts: []string{"*"}}); !errors.Is(err, secretsauth.ErrConfig) {
 		t.Errorf("no provider: %v", err)
 	}
+	if _, err := secretsauth.NewTransport((*secretsauth.Cache)(nil), secretsauth.Config{AllowedHosts: []string{"*"}}); !errors.Is(err, secretsauth.ErrConfig) {
+		t.Errorf("a nil cache: %v", err)
+	}
 }
 
 func TestStateOfACache(t *testing.T) {

@@ -71,9 +71,9 @@ type Config struct {
 
 	// RotationWait is for rotations that change the server before the store. A
 	// value that was accepted before and is now answered 401 may be in the middle
-	// of one: that long, counted from the first such 401, a request that can be
-	// replayed waits for the store to hold another value, as long as its own context
-	// lasts. Default 0: it does not wait; negative: refused.
+	// of one: a request that can be replayed then waits for the store to hold
+	// another value, until this long after the first such 401 or until its own
+	// context ends. Default 0: it does not wait; negative: refused.
 	RotationWait time.Duration
 }
 
@@ -82,6 +82,10 @@ const (
 	minTTL              = time.Second
 	defaultMaxStale     = time.Hour
 	defaultFetchTimeout = 10 * time.Second
+
+	// longest is for ever: no sum of it and a moment overflows, nor does its
+	// multiple for the stores of a chain.
+	longest = 10 * 365 * 24 * time.Hour
 )
 
 // ttl is how long s is kept; what the caller says wins over the provider's hint.
@@ -103,14 +107,14 @@ func (c Config) maxStale() time.Duration {
 	case c.MaxStale == 0:
 		return defaultMaxStale
 	}
-	return c.MaxStale
+	return min(c.MaxStale, longest)
 }
 
 func (c Config) fetchTimeout() time.Duration {
 	if c.FetchTimeout <= 0 {
 		return defaultFetchTimeout
 	}
-	return c.FetchTimeout
+	return min(c.FetchTimeout, longest)
 }
 
 func (c Config) base() http.RoundTripper {
@@ -181,7 +185,7 @@ func ConfigFromEnv() (Config, error) {
 	if seconds, set := env.Number("MLFLOW_SECRETS_MAX_STALE_SEC", cfg.Logger); set {
 		cfg.MaxStale = -1
 		if seconds > 0 {
-			cfg.MaxStale = time.Duration(min(seconds, int64(maxStaleFromEnv/time.Second))) * time.Second
+			cfg.MaxStale = time.Duration(min(seconds, int64(longest/time.Second))) * time.Second
 		}
 	}
 
@@ -192,9 +196,6 @@ func ConfigFromEnv() (Config, error) {
 	}
 	return cfg, nil
 }
-
-// maxStaleFromEnv keeps the arithmetic from overflowing.
-const maxStaleFromEnv = 365 * 24 * time.Hour
 
 // check refuses what has no meaning.
 func (c Config) check() error {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // capture makes the process's default log a buffer, at the default's level.
@@ -107,7 +108,7 @@ func TestAnUnsetAllowListIsEveryHostWithOneWarning(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())), cfg); err != nil {
+	if _, err := newTransport(secretsauth.Static(secretsauth.NewToken(canary.New())), cfg); err != nil {
 		t.Fatal(err)
 	}
 	text := log.String()
@@ -147,7 +148,7 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		cfg := secretsauth.Config{AllowedHosts: []string{"*"}}
 		change(&cfg)
-		_, err := newTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())), cfg)
+		_, err := newTransport(secretsauth.Static(secretsauth.NewToken(canary.New())), cfg)
 		if !errors.Is(err, secretsauth.ErrConfig) || !strings.Contains(err.Error(), "fix: ") {
 			t.Errorf("%s: %v, want ErrConfig with a fix", name, err)
 		}
@@ -188,7 +189,7 @@ func TestLogLinesAreTheGuides(t *testing.T) {
 // same, so that a password is not sent as Bearer.
 func TestAModeInAnotherCaseIsTakenOrRefused(t *testing.T) {
 	t.Parallel()
-	secret := secretsauth.NewToken("user:" + secretsauth.Canary())
+	secret := secretsauth.NewToken("user:" + canary.New())
 	for _, test := range []struct {
 		name   string
 		mode   secretsauth.AuthMode // of Config

@@ -15,7 +15,7 @@ import (
 var (
 	// ErrNotFound: there is no secret of that name, or not that version.
 	ErrNotFound = errors.New("secret not found")
-	// ErrDenied: the store does not let this identity log in, or not read it.
+	// ErrDenied: the store does not let this identity log in, or read the secret.
 	ErrDenied = errors.New("access to the secret denied")
 	// ErrUnavailable: the store gave no answer, or one that may pass: an outage,
 	// throttling, a timeout. A cached value goes on being used.
@@ -39,7 +39,7 @@ type Error struct {
 	Cause    error  // the underlying error, may be nil
 
 	// Wait is how long the store asked callers to stay away (Retry-After), or
-	// zero. It is capped before use.
+	// zero. A cache waits for a minute of it at most.
 	Wait time.Duration
 }
 

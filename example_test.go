@@ -220,7 +220,7 @@ func ExampleParseAuthMode() {
 	fmt.Println(err)
 	// Output:
 	// true <nil>
-	// secretsauth: auth mode "digest" is not known; fix: use bearer or basic, or leave it unset to go by what the secret holds
+	// secretsauth: the auth mode is not known; fix: use bearer or basic, or leave it unset to go by what the secret holds
 }
 
 func ExampleParseSecret() {

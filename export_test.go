@@ -1,11 +1,6 @@
 package secretsauth
 
-import (
-	"crypto/rand"
-	"slices"
-	"sync"
-	"time"
-)
+import "time"
 
 // JumpClock is what a jump of the wall clock by d looks like from the inside:
 // simulated time only runs forward, so the moments that the cache has written
@@ -30,25 +25,3 @@ func (c *Cache) JumpClock(d time.Duration) {
 
 // JumpClock does so to t's cache.
 func (t *Transport) JumpClock(d time.Duration) { t.cache.JumpClock(d) }
-
-// Canary makes a secret for one test. The leak net looks for it in all that comes
-// out of the package's tests.
-func Canary() string {
-	text := rand.Text()
-	canaries.mu.Lock()
-	defer canaries.mu.Unlock()
-	canaries.list = append(canaries.list, text)
-	return text
-}
-
-// Canaries are all that were made so far.
-func Canaries() []string {
-	canaries.mu.Lock()
-	defer canaries.mu.Unlock()
-	return slices.Clone(canaries.list)
-}
-
-var canaries struct {
-	mu   sync.Mutex
-	list []string
-}

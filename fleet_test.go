@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // A fleet: 10,000 clients that start in the same moment and then have requests all
@@ -74,7 +76,7 @@ func paced(period time.Duration, next func() func() time.Duration) load {
 // the next is due.
 func TestAFleetDoesNotMarchInStep(t *testing.T) {
 	t.Parallel()
-	read, held := new(flight), &value{secret: NewToken(Canary())}
+	read, held := new(flight), &value{secret: NewToken(canary.New())}
 	start := time.Now()
 	paced(fleetDay, func() func() time.Duration {
 		c := NewCache(nil, Config{TTL: fleetTTL})
@@ -116,7 +118,7 @@ func TestAFleetOfRealCaches(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		l, start, secret := newLoad(period), time.Now(), NewToken(Canary())
+		l, start, secret := newLoad(period), time.Now(), NewToken(canary.New())
 		store := ProviderFunc(func(context.Context) (Secret, error) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -109,11 +109,11 @@ func (c *Cache) settle(f *flight, secret Secret, err error) {
 		c.adopt(f, v, now)
 	}
 	c.publish(now)
-	going := c.held != nil
+	hasValue := c.held != nil
 	c.mu.Unlock()
 	// Not under the lock: a handler may send requests of its own. Before the
 	// answer is out: whoever has it finds the line in the log.
-	c.report(failed, going)
+	c.report(failed, hasValue)
 	close(f.done)
 }
 
@@ -158,10 +158,11 @@ func (c *Cache) adopt(f *flight, v *value, now time.Time) {
 	h := &hold{value: v, readAt: now.UnixNano()}
 	h.expiresAt = h.readAt + ttl
 	h.staleUntil = h.expiresAt + int64(c.cfg.maxStale())
-	if !fresh.expiry.IsZero() {
-		end := fresh.expiry.UnixNano()
-		h.expiresAt = min(h.expiresAt, end)
-		h.staleUntil = min(h.staleUntil, end)
+	// Compared as times: an expiry far off, such as one in the year 9999, does not
+	// fit into an int64 of nanoseconds.
+	if end := fresh.expiry; !end.IsZero() && end.Before(time.Unix(0, h.staleUntil)) {
+		h.staleUntil = end.UnixNano()
+		h.expiresAt = min(h.expiresAt, h.staleUntil)
 	}
 	// From 80 % of its life a value is refreshed, ±10 %; a process's first
 	// refresh falls anywhere from 10 to 80 %, so that a fleet that starts together
@@ -206,16 +207,16 @@ func (c *Cache) fail(f *flight, err *Error, now time.Time) {
 	}
 }
 
-// report logs how a read ended.
-func (c *Cache) report(err *Error, going bool) {
+// report logs how a read ended; hasValue says whether there is a value all the same.
+func (c *Cache) report(err *Error, hasValue bool) {
 	if err == nil {
 		c.log.Info("Secret fetched successfully (provider="+c.name+", cache_hit=false)",
 			"provider", c.name, "cache_hit", false, "key", c.key)
 		return
 	}
 	level := slog.LevelError
-	if going && errors.Is(err, ErrUnavailable) {
-		level = slog.LevelWarn // requests go on with the value there is
+	if hasValue && errors.Is(err, ErrUnavailable) {
+		level = slog.LevelWarn // requests go on with it
 	}
 	c.log.Log(context.Background(), level, capitalise(err.summary()),
 		"provider", err.Provider, "key", err.Key, "error", err.Error())

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // FuzzHostMatchAgainstDial compares what the matcher makes of a URL with the
@@ -38,7 +39,7 @@ func FuzzHostMatchAgainstDial(f *testing.F) {
 		f.Add("https://" + host + "/x")
 	}
 
-	token := secretsauth.Canary()
+	token := canary.New()
 	spy := &dialSpy{token: token}
 	spy.network.DialContext = spy.dial
 	matchers := make([]*secretsauth.HostMatcher, len(coverage))

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 func TestWhatIsSent(t *testing.T) {
@@ -26,7 +27,7 @@ func TestWhatIsSent(t *testing.T) {
 		}
 		return s
 	}
-	abc, p, q := secretsauth.Canary(), secretsauth.Canary(), secretsauth.Canary()
+	abc, p, q := canary.New(), canary.New(), canary.New()
 	token, pair, both := secretsauth.NewToken(abc), secretsauth.NewUserPassword("u", p), parsed(`{"token":"`+abc+`","username":"u","password":"`+p+`"}`)
 	for _, test := range []struct {
 		name   string
@@ -115,21 +116,21 @@ func TestWhatIsSent(t *testing.T) {
 func TestS73TheErrorNamesTheReferenceAndNotTheValue(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"\n", "\r", "\x00", "\x7f", "\v", "\x1b"} {
-		c := newCanary()
+		c := canary.New()
 		w := newWorld(t)
-		w.store.put(c.text + bad + c.text)
+		w.store.put(c + bad + c)
 		w.wantErr("/", secretsauth.ErrInvalidSecret) // and it is not sent
 		_, err := w.do("/")
 		if err == nil || !strings.Contains(err.Error(), w.store.Key()) || !strings.Contains(err.Error(), "control character") {
 			t.Errorf("%q: the error does not name the secret's key, or not what is wrong", bad)
 		}
-		c.absentFrom(t, "the error", err)
+		canary.AbsentFrom(t, "the error", err, c)
 	}
 }
 
 func TestASharedCacheServesEveryMode(t *testing.T) {
 	t.Parallel()
-	both, err := secretsauth.ParseSecret([]byte(`{"token":"` + secretsauth.Canary() + `","username":"u","password":"` + secretsauth.Canary() + `"}`))
+	both, err := secretsauth.ParseSecret([]byte(`{"token":"` + canary.New() + `","username":"u","password":"` + canary.New() + `"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func TestASharedCacheServesEveryMode(t *testing.T) {
 	}{
 		{"bearer", both, secretsauth.AuthBearer, nil},
 		{"basic", both, secretsauth.AuthBasic, nil},
-		{"basic of a token", secretsauth.NewToken(secretsauth.Canary()), secretsauth.AuthBasic, secretsauth.ErrInvalidSecret},
+		{"basic of a token", secretsauth.NewToken(canary.New()), secretsauth.AuthBasic, secretsauth.ErrInvalidSecret},
 	} {
 		cache := secretsauth.NewCache(secretsauth.Static(test.secret), secretsauth.Config{})
 		rt, err := newTransport(cache, secretsauth.Config{AllowedHosts: []string{"*"}, Mode: test.mode})
@@ -157,12 +158,12 @@ func TestASharedCacheServesEveryMode(t *testing.T) {
 func TestS86ASecretInThePlaceOfTheNameIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"=", "/", " ", ":", "\n", "é", "\xff"} {
-		c := newCanary()
-		_, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken("t")), secretsauth.Config{AllowedHosts: []string{"*"}, HeaderName: c.text + end})
+		c := canary.New()
+		_, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken("t")), secretsauth.Config{AllowedHosts: []string{"*"}, HeaderName: c + end})
 		if !errors.Is(err, secretsauth.ErrConfig) {
 			t.Errorf("%q: no ErrConfig", end)
 		}
-		c.absentFrom(t, "the error", err)
+		canary.AbsentFrom(t, "the error", err, c)
 	}
 }
 
@@ -172,7 +173,7 @@ func TestS86HeaderNames(t *testing.T) {
 		"Host", "Content-Length", "content-length", "Transfer-Encoding", "Proxy-Authorization", "Cookie", "Connection",
 		"X Api Key", "X-Api-Key:", "X-Api-Key\r\nEvil", "Ünïcode", "\x00",
 	} {
-		_, err := newTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())), secretsauth.Config{AllowedHosts: []string{"*"}, HeaderName: name})
+		_, err := newTransport(secretsauth.Static(secretsauth.NewToken(canary.New())), secretsauth.Config{AllowedHosts: []string{"*"}, HeaderName: name})
 		if !errors.Is(err, secretsauth.ErrConfig) || !strings.Contains(err.Error(), "MLFLOW_AUTH_HEADER_NAME") {
 			t.Errorf("S14 %q: %v, want ErrConfig that names the variable", name, err)
 		}

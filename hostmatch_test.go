@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // TestPatternTable is the table of the rules for host patterns, row by row.
@@ -468,7 +469,7 @@ func TestPatternWarnings(t *testing.T) {
 					t.Errorf("%q: not warned of by name: %q", p, warnings)
 				}
 				book := &warnBook{}
-				_, err := newTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())),
+				_, err := newTransport(secretsauth.Static(secretsauth.NewToken(canary.New())),
 					secretsauth.Config{AllowedHosts: []string{"ok.corp.com", p}, Logger: book.logger()})
 				if err != nil || !slices.Equal(book.all(), warnings) {
 					t.Errorf("%q: NewTransport logs %q, want the warnings %q; %v", p, book.all(), warnings, err)
@@ -488,7 +489,7 @@ func TestHostListIsRequired(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rt, err := newTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())), secretsauth.Config{AllowedHosts: hosts})
+			rt, err := newTransport(secretsauth.Static(secretsauth.NewToken(canary.New())), secretsauth.Config{AllowedHosts: hosts})
 			if !errors.Is(err, secretsauth.ErrConfig) || rt != nil {
 				t.Errorf("%v", err)
 			}

@@ -21,6 +21,7 @@ import (
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 var redirectCodes = []int{301, 302, 303, 307, 308}
@@ -264,7 +265,7 @@ func TestRedirectAddsOneHeader(t *testing.T) {
 	}
 	t.Run("S14: Proxy-Authorization is refused as the name", func(t *testing.T) {
 		t.Parallel()
-		_, err := newTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())),
+		_, err := newTransport(secretsauth.Static(secretsauth.NewToken(canary.New())),
 			secretsauth.Config{AllowedHosts: []string{"a.test"}, HeaderName: "proxy-authorization"})
 		if !errors.Is(err, secretsauth.ErrConfig) {
 			t.Errorf("error %v", err)
@@ -500,7 +501,7 @@ type arrival struct {
 }
 
 func newInternet(tb testing.TB) *internet {
-	n := &internet{TB: tb, token: secretsauth.Canary(), header: "Authorization", dialled: map[string]string{}}
+	n := &internet{TB: tb, token: canary.New(), header: "Authorization", dialled: map[string]string{}}
 	n.plain = httptest.NewServer(n)
 	n.secure = httptest.NewTLSServer(n)
 	roots := x509.NewCertPool()

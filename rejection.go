@@ -59,7 +59,8 @@ func (c *Cache) proved(v *value, first bool) {
 	}
 	c.before = predecessor{}
 	for i := range c.pauses {
-		if c.pauses[i].since = (time.Time{}); first {
+		c.pauses[i].since = time.Time{}
+		if first {
 			c.pauses[i] = pause{}
 		}
 	}
@@ -208,9 +209,9 @@ func (c *Cache) successor(ctx context.Context, v *value, s status, rotation time
 	}
 }
 
-// behind is the value that a server wants which is behind the store, and has
-// answered a request with 401 that was sent with v when v was not proved yet: the
-// one before v, or v if the server has followed since. Nil: none of them.
+// behind is the value to try on a server that may lag behind the store: it has
+// answered 401 to a request sent with v, which no server had accepted by then. It is
+// the value before v, or v itself if a server has accepted it since, or nil.
 func (c *Cache) behind(v *value) *value {
 	c.mu.Lock()
 	defer c.mu.Unlock()

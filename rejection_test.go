@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 func TestS91S141RotationIsOneReadAndOneReplay(t *testing.T) {
@@ -42,7 +43,7 @@ func TestEveryRotationIsFollowedAtOnce(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		w := newWorld(t)
 		for range 100 {
-			token := secretsauth.Canary()
+			token := canary.New()
 			w.store.put(token)
 			w.server.accept(token)
 			w.want("/", http.StatusOK)

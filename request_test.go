@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // trackedBody is a body that may be closed from any goroutine.
@@ -64,7 +65,7 @@ func (p *trip) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = req.Body.Close()
 	}
 	if a.rotates {
-		p.store.put(secretsauth.Canary())
+		p.store.put(canary.New())
 	}
 	if a.resp != nil {
 		a.resp.Request = req // as http.Transport does: it would show the credential
@@ -76,7 +77,7 @@ func (p *trip) RoundTrip(req *http.Request) (*http.Response, error) {
 func newTrip(t *testing.T, answers ...answer) *trip {
 	t.Helper()
 	p := &trip{store: &fakeStore{}, body: &trackedBody{Reader: strings.NewReader("body")}, answers: answers}
-	p.store.put(secretsauth.Canary())
+	p.store.put(canary.New())
 	p.cfg = secretsauth.Config{AllowedHosts: []string{"mlflow.test"}, Base: p}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://mlflow.test/api?x=1#f", p.body)
 	if err != nil {
@@ -204,7 +205,7 @@ func TestTheCallersRequestOnEveryPath(t *testing.T) {
 			change: func(p *trip) { p.cfg.RequireTLS, p.req.URL.Scheme = true, "http" }},
 		{name: "S70 the store is down", err: secretsauth.ErrUnavailable, change: func(p *trip) { p.store.fail(down()) }},
 		{name: "S70 the store refuses", err: secretsauth.ErrDenied, change: func(p *trip) { p.store.fail(denied()) }},
-		{name: "S70 the secret cannot be sent", err: secretsauth.ErrInvalidSecret, change: func(p *trip) { p.store.put(secretsauth.Canary() + "\n" + secretsauth.Canary()) }},
+		{name: "S70 the secret cannot be sent", err: secretsauth.ErrInvalidSecret, change: func(p *trip) { p.store.put(canary.New() + "\n" + canary.New()) }},
 		{name: "S70 the secret cannot be sent in the mode of one transport", err: secretsauth.ErrInvalidSecret,
 			change: func(p *trip) { p.shared, p.cfg.Mode = true, secretsauth.AuthBasic }},
 		{name: "S70 the caller has given up", err: context.Canceled, change: func(p *trip) {
@@ -273,7 +274,7 @@ func (p *trip) checkCloses(t *testing.T, which string, b *trackedBody, atLeast b
 // their own.
 func TestTheCallersHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
-	secret := secretsauth.NewToken(secretsauth.Canary())
+	secret := secretsauth.NewToken(canary.New())
 	token, _ := secret.Token()
 	for _, test := range []struct {
 		name    string
@@ -355,7 +356,7 @@ func TestOneRequestInManyHands(t *testing.T) {
 	t.Run("S69 from several goroutines", func(t *testing.T) {
 		t.Parallel()
 		store := &fakeStore{}
-		old, fresh := secretsauth.Canary(), secretsauth.Canary()
+		old, fresh := canary.New(), canary.New()
 		store.put(old)
 		var accepted atomic.Pointer[string]
 		accepted.Store(&old)
@@ -493,7 +494,7 @@ func TestWhatStoresAnswer(t *testing.T) {
 			secret secretsauth.Secret
 			err    error
 		}{
-			{secretsauth.NewUserPassword("first", secretsauth.Canary()), nil},
+			{secretsauth.NewUserPassword("first", canary.New()), nil},
 			{secretsauth.NewUserPassword("second", ""), secretsauth.ErrInvalidSecret},
 		} {
 			rt, err := newTransport(secretsauth.Static(test.secret), secretsauth.Config{AllowedHosts: []string{"*"}, Base: base})
@@ -536,9 +537,9 @@ func TestWhatStoresAnswer(t *testing.T) {
 // A credential in the environment is not one of ours: no variable of MLflow's
 // own clients is read, and the allow-list holds for all.
 func TestCredentialsOfTheEnvironment(t *testing.T) {
-	t.Setenv("MLFLOW_TRACKING_TOKEN", secretsauth.Canary())
+	t.Setenv("MLFLOW_TRACKING_TOKEN", canary.New())
 	t.Setenv("MLFLOW_TRACKING_USERNAME", "user")
-	t.Setenv("MLFLOW_TRACKING_PASSWORD", secretsauth.Canary())
+	t.Setenv("MLFLOW_TRACKING_PASSWORD", canary.New())
 	t.Run("S89 no fallback", func(t *testing.T) {
 		w := newWorld(t)
 		w.store.fail(down())

@@ -40,7 +40,8 @@ var _ http.RoundTripper = (*Transport)(nil)
 // ([HostMatcher.Warnings]). An error wraps [ErrConfig]: p is nil, there is no host,
 // or a field of cfg has no meaning.
 func NewTransport(p Provider, cfg Config) (*Transport, error) {
-	if p == nil {
+	cache, shared := p.(*Cache)
+	if p == nil || shared && cache == nil {
 		return nil, &Error{Kind: ErrConfig, Summary: "the provider is nil", Fix: "pass one, such as that of vault.New"}
 	}
 	if err := cfg.check(); err != nil {
@@ -54,7 +55,6 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, shared := p.(*Cache)
 	if !shared {
 		cache = NewCache(p, cfg)
 	}

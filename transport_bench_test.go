@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 type nullBase struct{ resp *http.Response }
@@ -16,7 +17,7 @@ func (b nullBase) RoundTrip(*http.Request) (*http.Response, error) { return b.re
 // four headers.
 func warmTransport(tb testing.TB, hosts ...string) (*secretsauth.Transport, *http.Request) {
 	tb.Helper()
-	rt, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken(secretsauth.Canary())), secretsauth.Config{
+	rt, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken(canary.New())), secretsauth.Config{
 		AllowedHosts: hosts,
 		Base:         nullBase{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}},
 	})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // The world of most tests: a store and a tracking server in memory, so that they
@@ -170,7 +171,7 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*secretsauth.Config)) *world {
 	t.Helper()
-	w := &world{T: t, store: &fakeStore{}, server: &fakeServer{}, old: secretsauth.Canary(), fresh: secretsauth.Canary()}
+	w := &world{T: t, store: &fakeStore{}, server: &fakeServer{}, old: canary.New(), fresh: canary.New()}
 	w.store.put(w.old)
 	w.server.accept(w.old)
 	cfg := secretsauth.Config{AllowedHosts: []string{"mlflow.test"}, Base: w.server, TTL: 5 * time.Minute}

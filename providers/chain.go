@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // chain asks several stores in turn, at every read from the first on, so that a
@@ -51,7 +52,7 @@ func (c *chain) Fetch(ctx context.Context) (secretsauth.Secret, error) {
 		if err == nil {
 			if i > 0 {
 				c.log.WarnContext(ctx, fmt.Sprintf("Secret served by %s: %s failed", p.Name(), c.stores[0].Name()),
-					"provider", p.Name(), "error", allOf(failed).Error())
+					"provider", p.Name(), "error", env.Problems(failed...).Error())
 			}
 			return secret, nil
 		}
@@ -76,7 +77,7 @@ func fetch(ctx context.Context, p secretsauth.Provider, left int) (secretsauth.S
 // allFailed wraps every store's own error. It counts as ErrUnavailable if any of
 // them does: that store may come back and have the secret.
 func allFailed(failed []error) error {
-	e := &secretsauth.Error{Summary: "no store has given the secret", Cause: allOf(failed)}
+	e := &secretsauth.Error{Summary: "no store has given the secret", Cause: env.Problems(failed...)}
 	for _, err := range failed {
 		var own *secretsauth.Error
 		if !errors.As(err, &own) {

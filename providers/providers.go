@@ -26,7 +26,6 @@ package providers
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
@@ -102,7 +101,7 @@ func FromEnv(ctx context.Context) (secretsauth.Provider, error) {
 		}
 	}
 	if len(usable) == 0 {
-		return nil, allOf(unusable)
+		return nil, env.Problems(unusable...)
 	}
 	for _, err := range unusable {
 		env.Logger().WarnContext(ctx, "Provider enabled but not usable", "used", usable[0].Name(), "error", err.Error())
@@ -111,15 +110,6 @@ func FromEnv(ctx context.Context) (secretsauth.Provider, error) {
 		return usable[0], nil
 	}
 	return &chain{stores: usable, log: env.Logger()}, nil
-}
-
-// allOf is one error for several, on one line.
-func allOf(errs []error) error {
-	all := errs[0]
-	for _, err := range errs[1:] {
-		all = fmt.Errorf("%w; and %w", all, err)
-	}
-	return all
 }
 
 // TransportFromEnv returns a transport around base (nil: [http.DefaultTransport])
@@ -146,17 +136,17 @@ type Enabled struct {
 	Err      error                // why not; wraps [secretsauth.ErrConfig]
 }
 
-// EachFromEnv returns every provider that the environment enables, no chain, in order of
-// priority, with those that are not usable as configured: for programs that look
-// at them one by one. An error, which wraps [secretsauth.ErrConfig], says that
-// none is enabled, or that what enables them cannot be read.
+// EachFromEnv returns every provider that the environment enables, in order of
+// priority and each on its own, those included that cannot be used as configured: for
+// programs that look at them one by one. An error wraps [secretsauth.ErrConfig]: none
+// is enabled, or what enables them cannot be read.
 func EachFromEnv(ctx context.Context) ([]Enabled, error) {
-	stores, err := enabledStores()
+	enabled, err := enabledStores()
 	if err != nil {
 		return nil, err
 	}
-	each := make([]Enabled, len(stores))
-	for i, s := range stores {
+	each := make([]Enabled, len(enabled))
+	for i, s := range enabled {
 		p, err := s.build(ctx)
 		each[i] = Enabled{Name: s.slug, Provider: p, Err: err}
 	}

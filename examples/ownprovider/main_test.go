@@ -6,14 +6,20 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/providertest"
 )
+
+func TestMain(m *testing.M) { os.Exit(canary.Net(m).Run()) }
+
+var serviceToken, password = canary.New(), canary.New()
 
 // standin is the service.
 type standin struct {
@@ -26,7 +32,7 @@ func (s *standin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.denied || req.Header.Get("Authorization") != "Bearer service-token":
+	case s.denied || req.Header.Get("Authorization") != "Bearer "+serviceToken:
 		w.WriteHeader(http.StatusForbidden)
 	case s.value == "":
 		w.WriteHeader(http.StatusNotFound)
@@ -54,7 +60,7 @@ func TestConformance(t *testing.T) {
 	providertest.Run(t, func(t *testing.T, client *http.Client) providertest.Fixture {
 		s, url := start(t)
 		return providertest.Fixture{
-			Provider: newService(url, "service-token", client),
+			Provider: newService(url, serviceToken, client),
 			PutFields: func(fields map[string]string) {
 				text, err := json.Marshal(fields)
 				if err != nil {
@@ -73,14 +79,14 @@ func TestConformance(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	server, err := devstack.StartMLflow("admin", "its-password")
+	server, err := devstack.StartMLflow("admin", password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Close()
 	s, url := start(t)
 	for name, value := range map[string]string{
-		"SERVICE_URL": url, "SERVICE_TOKEN": "service-token", "MLFLOW_TRACKING_URI": server.URL(),
+		"SERVICE_URL": url, "SERVICE_TOKEN": serviceToken, "MLFLOW_TRACKING_URI": server.URL(),
 		"MLFLOW_SECRETS_ALLOWED_HOSTS": "127.0.0.1", "MLFLOW_SECRETS_LOG_LEVEL": "ERROR",
 	} {
 		t.Setenv(name, value)
@@ -90,7 +96,7 @@ func TestRun(t *testing.T) {
 	if err := run(t.Context(), &out); !errors.Is(err, secretsauth.ErrNotFound) {
 		t.Errorf("before the secret is stored: %v", err)
 	}
-	s.put("admin:its-password")
+	s.put("admin:" + password)
 	if err := run(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}

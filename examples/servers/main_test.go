@@ -5,11 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 )
+
+func TestMain(m *testing.M) { os.Exit(canary.Net(m).Run()) }
+
+var token, ofResearch, ofProduction = canary.New(), canary.New(), canary.New()
 
 // tracking starts a server with a password of its own.
 func tracking(t *testing.T, password string) *devstack.MLflow {
@@ -23,16 +29,16 @@ func tracking(t *testing.T, password string) *devstack.MLflow {
 }
 
 func TestEachServerGetsItsOwnCredential(t *testing.T) {
-	store, err := devstack.StartVault("s.token")
+	store, err := devstack.StartVault(token)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	research, production := tracking(t, "of-research"), tracking(t, "of-production")
-	store.Write("research/mlflow", map[string]string{"username": "admin", "password": "of-research"})
-	store.Write("production/mlflow", map[string]string{"username": "admin", "password": "of-production"})
+	research, production := tracking(t, ofResearch), tracking(t, ofProduction)
+	store.Write("research/mlflow", map[string]string{"username": "admin", "password": ofResearch})
+	store.Write("production/mlflow", map[string]string{"username": "admin", "password": ofProduction})
 	t.Setenv("VAULT_ADDR", store.URL())
-	t.Setenv("VAULT_TOKEN", "s.token")
+	t.Setenv("VAULT_TOKEN", token)
 
 	var out bytes.Buffer
 	err = run(t.Context(), &out, []string{
@@ -53,14 +59,14 @@ func TestEachServerGetsItsOwnCredential(t *testing.T) {
 
 func TestNoServerGetsTheOthersCredential(t *testing.T) {
 	t.Parallel()
-	research, production := tracking(t, "of-research"), tracking(t, "of-production")
+	research, production := tracking(t, ofResearch), tracking(t, ofProduction)
 	outsider, err := devstack.StartOutsider()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer outsider.Close()
 	var all router
-	for server, password := range map[*devstack.MLflow]string{research: "of-research", production: "of-production"} {
+	for server, password := range map[*devstack.MLflow]string{research: ofResearch, production: ofProduction} {
 		if err := all.add(server.URL(), secretsauth.Static(secretsauth.NewUserPassword("admin", password))); err != nil {
 			t.Fatal(err)
 		}

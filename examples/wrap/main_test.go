@@ -21,19 +21,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 )
+
+func TestMain(m *testing.M) { os.Exit(canary.Net(m).Run()) }
+
+var token, secretID, password = canary.New(), canary.New(), canary.New()
 
 // The program's Vault is https://vault.company.com, and so it is here: behind a
 // proxy, which Vault's own variable names.
 func TestEquip(t *testing.T) {
-	store, err := devstack.StartVault("s.token")
+	store, err := devstack.StartVault(token)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	store.Write("mlflow/auth", map[string]string{"username": "admin", "password": "its-password"})
-	server, err := devstack.StartMLflow("admin", "its-password")
+	store.Write("mlflow/auth", map[string]string{"username": "admin", "password": password})
+	server, err := devstack.StartMLflow("admin", password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +46,7 @@ func TestEquip(t *testing.T) {
 	proxy, authority := company(t, "vault.company.com", withAppRole(t, store.URL()))
 	for name, value := range map[string]string{
 		"VAULT_PROXY_ADDR": proxy, "VAULT_CACERT": authority,
-		"VAULT_ROLE_ID": "the-role", "VAULT_SECRET_ID": "its-secret-id",
+		"VAULT_ROLE_ID": "the-role", "VAULT_SECRET_ID": secretID,
 	} {
 		t.Setenv(name, value)
 	}
@@ -90,12 +95,12 @@ func withAppRole(t *testing.T, address string) http.Handler {
 			Secret string `json:"secret_id"`
 		}
 		w.Header().Set("Content-Type", "application/json")
-		if json.NewDecoder(req.Body).Decode(&in) != nil || in.Role != "the-role" || in.Secret != "its-secret-id" {
+		if json.NewDecoder(req.Body).Decode(&in) != nil || in.Role != "the-role" || in.Secret != secretID {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = io.WriteString(w, `{"errors":["invalid role or secret ID"]}`)
 			return
 		}
-		_, _ = io.WriteString(w, `{"auth":{"client_token":"s.token","lease_duration":3600,"renewable":false}}`)
+		_, _ = io.WriteString(w, `{"auth":{"client_token":"`+token+`","lease_duration":3600,"renewable":false}}`)
 	})
 	return mux
 }

@@ -6,16 +6,19 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
-// asksVariable makes a process of this test a program that asks MLflow, as a client
+// asksMLflow makes a process of this test a program that asks MLflow, as a client
 // would: once for each line of its input, and it tells the answer.
-const asksVariable = "EXEC_TEST_ASKS"
+const asksMLflow = "-test.run=^TestAsksMLflow$"
 
 func TestAsksMLflow(t *testing.T) {
-	if os.Getenv(asksVariable) == "" {
+	if !slices.Equal(os.Args[1:], []string{asksMLflow}) {
 		t.Skip("a program for the test below")
 	}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
@@ -41,8 +44,8 @@ func TestExecWithProxy(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 
-	cmd := exec.Command("mlflow-secrets-auth", "exec", "--proxy", "--", os.Args[0], "-test.run=^TestAsksMLflow$")
-	cmd.Env = append(append(os.Environ(), s.environ()...), asksVariable+"=yes", "HOME="+t.TempDir(), "TMPDIR="+t.TempDir(), "GORACE=atexit_sleep_ms=0",
+	cmd := exec.Command("mlflow-secrets-auth", "exec", "--proxy", "--", os.Args[0], asksMLflow)
+	cmd.Env = append(append(os.Environ(), s.environ()...), "HOME="+t.TempDir(), "TMPDIR="+t.TempDir(), "GORACE=atexit_sleep_ms=0",
 		"MLFLOW_TRACKING_URI="+s.server.URL(), "MLFLOW_REGISTRY_URI="+s.server.URL()+"/",
 		"MLFLOW_TRACKING_USERNAME=old", "MLFLOW_TRACKING_PASSWORD=old",
 		"HTTP_PROXY=http://127.0.0.1:1", "NO_PROXY=vault.company.com")
@@ -101,11 +104,7 @@ func TestExecWithProxy(t *testing.T) {
 			t.Errorf("the program has %s=%s", name, value)
 		}
 	}
-	for _, canary := range append(s.secrets(), "trainer:"+s.first, "trainer:"+s.second) {
-		if form := leaked(string(rest)+log.String(), canary); form != "" {
-			t.Errorf("a secret is shown, %s\n%s", form, &log)
-		}
-	}
+	canary.Absent(t, "what the program and the log say", string(rest)+log.String(), s.secrets()...)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 )
 
@@ -71,7 +72,7 @@ func (r *running) value(pattern string) string {
 }
 
 // end interrupts the proxy and checks how it ends.
-func (r *running) end(canaries ...string) {
+func (r *running) end(secrets ...string) {
 	r.Helper()
 	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
 		r.Fatal(err)
@@ -79,11 +80,7 @@ func (r *running) end(canaries ...string) {
 	if err := r.cmd.Wait(); err != nil {
 		r.Errorf("it has ended by %v\n%s", err, r.stderr)
 	}
-	for _, canary := range canaries {
-		if form := leaked(r.told+r.stderr.String(), canary); form != "" {
-			r.Errorf("a secret is shown, %s", form)
-		}
-	}
+	canary.Absent(r, "what the proxy prints", r.told+r.stderr.String(), secrets...)
 }
 
 func get(t *testing.T, url string, change func(*http.Request)) (*http.Response, string) {
@@ -140,7 +137,7 @@ func TestProxyCommand(t *testing.T) { //nolint:tparallel // the secret is rotate
 		p.end(s.secrets()...)
 	})
 	t.Run("the token of the environment", func(t *testing.T) {
-		token := rand.Text()
+		token := canary.New()
 		p := runProxy(t, append(environ, "MLFLOW_TRACKING_TOKEN="+token), args...)
 		address := p.value(`URI=(\S+)`)
 		if resp, body := get(t, address+experiments, func(r *http.Request) { r.SetBasicAuth("anyone", token) }); resp.StatusCode != 200 {
@@ -187,8 +184,8 @@ func TestProxyCommandBehindAProxy(t *testing.T) {
 // An upstream of a private authority that wants to know its clients.
 func TestProxyCommandWithCertificates(t *testing.T) {
 	t.Parallel()
-	password := "pass-" + rand.Text()
-	store, err := devstack.StartVault("token")
+	password, token := "pass-"+canary.New(), "hvs."+canary.New()
+	store, err := devstack.StartVault(token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,13 +211,13 @@ func TestProxyCommandWithCertificates(t *testing.T) {
 	writePEM(t, caFile, "CERTIFICATE", server.Certificate().Raw)
 
 	p := runProxy(t, []string{
-		"MLFLOW_SECRETS_AUTH_ENABLE=vault", "VAULT_ADDR=" + store.URL(), "VAULT_TOKEN=token", "MLFLOW_VAULT_SECRET_PATH=secret/mlflow/auth",
+		"MLFLOW_SECRETS_AUTH_ENABLE=vault", "VAULT_ADDR=" + store.URL(), "VAULT_TOKEN=" + token, "MLFLOW_VAULT_SECRET_PATH=secret/mlflow/auth",
 	}, "--upstream", server.URL, "--upstream-ca", caFile, "--client-cert", certFile, "--client-key", keyFile,
 		"--no-client-token", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	if resp, body := get(t, p.value(`URI=(\S+)`), func(*http.Request) {}); resp.StatusCode != 200 || body != "hello trainer" {
 		t.Errorf("status %d: %s", resp.StatusCode, body)
 	}
-	p.end(password)
+	p.end(password, token)
 	if strings.Contains(p.stderr.String(), "every host") {
 		t.Error("it warns of an allow-list that does not count")
 	}

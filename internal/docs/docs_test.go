@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/cli"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/docs"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/settings"
@@ -30,7 +31,7 @@ const root = "../.."
 
 // TestMain lets the documents' scripts run mlflow-secrets-auth.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mlflow-secrets-auth": func() {
+	testscript.Main(canary.Net(m), map[string]func(){"mlflow-secrets-auth": func() {
 		os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}})
 }

@@ -2,7 +2,6 @@ package docs_test
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/proxy"
 )
@@ -33,7 +33,7 @@ type place struct {
 // an MLflow server.
 func places(t *testing.T) map[string]place {
 	t.Helper()
-	password := "pass-" + rand.Text()
+	password := "pass-" + canary.New()
 	fields := map[string]string{"username": "trainer", "password": password}
 	text, err := json.Marshal(fields)
 	if err != nil {
@@ -48,14 +48,14 @@ func places(t *testing.T) map[string]place {
 	}
 	server, err := devstack.StartMLflow("trainer", password)
 	started(server.Close, err)
-	token := "hvs." + rand.Text()
+	token := "hvs." + canary.New()
 	vault, err := devstack.StartVault(token)
 	started(vault.Close, err)
 	vault.Write("mlflow/auth", fields)
 	manager, err := devstack.StartSecretsManager()
 	started(manager.Close, err)
 	manager.Put("mlflow/auth", string(text))
-	header := rand.Text()
+	header := canary.New()
 	keyVault, err := devstack.StartKeyVault(header)
 	started(keyVault.Close, err)
 	keyVault.Put("mlflow-auth", string(text))
@@ -185,7 +185,7 @@ func TestMetricsAreAllThere(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	server, err := devstack.StartMLflow("trainer", "its-password")
+	server, err := devstack.StartMLflow("trainer", canary.New())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestMetricsAreAllThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := proxy.New(ctx, secretsauth.Static(secretsauth.NewUserPassword("trainer", "its-password")), secretsauth.Config{},
+	p, err := proxy.New(ctx, secretsauth.Static(secretsauth.NewUserPassword("trainer", canary.New())), secretsauth.Config{},
 		proxy.Config{Upstream: upstream, Listen: "127.0.0.1:0", ClientToken: "token", Admin: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

@@ -4,20 +4,20 @@ package e2e
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"io"
 	"net/http"
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // TestWrongPasswordReturnsTheServersOwn401 compares with what a plain client
 // gets.
 func TestWrongPasswordReturnsTheServersOwn401(t *testing.T) {
 	w := newWorld(t, inOpenBao(t, openbao, byToken, 2)).connect(mlflow.url)
-	wrong := rand.Text()
+	wrong := canary.New()
 	putPassword(w.store, w.user, wrong)
 	get := func(rt http.RoundTripper) (*http.Response, []byte) {
 		resp, err := (&http.Client{Transport: rt}).Get(mlflow.url + "/api/2.0/mlflow/experiments/get?experiment_id=0")

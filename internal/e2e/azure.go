@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/azure"
 )
@@ -21,7 +22,7 @@ const userAssigned = "5e29463d-71da-4fe0-8e69-999b57db23b0"
 // startKeyVault puts into the environment, where Azure's SDK looks for it, the
 // managed identity to read with, and nothing else of Azure's.
 func startKeyVault() (*devstack.KeyVault, error) {
-	header := rand.Text()
+	header := canary.New()
 	v, err := devstack.StartKeyVault(header, userAssigned)
 	if err != nil {
 		return nil, err

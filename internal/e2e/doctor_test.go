@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 )
 
@@ -55,7 +56,7 @@ func TestDoctorFindsNothingWrong(t *testing.T) {
 		})
 	}
 	t.Run("Vault, Bearer at nginx", func(t *testing.T) {
-		s, token := inOpenBao(t, openbao, byToken, 2), rand.Text()
+		s, token := inOpenBao(t, openbao, byToken, 2), canary.New()
 		s.put(map[string]string{"token": token})
 		door := startFrontDoor(t, mlflow, token)
 		d := diagnose(t, joined(machine(t), s.environ(), allowed), []string{token}, "--dry-run", door.url)
@@ -99,7 +100,7 @@ func (s stage) play(t *testing.T, env map[string]string, hidden ...string) {
 // TestDoctorTellsWhatIsWrongWithVault, each against a real server.
 func TestDoctorTellsWhatIsWrongWithVault(t *testing.T) {
 	s := inOpenBao(t, openbao, byToken, 2)
-	secret := map[string]string{"token": rand.Text()}
+	secret := map[string]string{"token": canary.New()}
 	s.put(secret)
 	bao := s.bao
 	at := func(name string) string { return s.mount + "/" + name }
@@ -149,9 +150,9 @@ func TestDoctorTellsWhatIsWrongWithVault(t *testing.T) {
 	stages := []stage{
 		{"https to a plain port", map[string]string{"VAULT_ADDR": strings.Replace(bao.url, "http:", "https:", 1)}, nil, "store.tls", "fail", []string{"plain http", "http://"}},
 		{"not a Vault", map[string]string{"VAULT_ADDR": mlflow.url}, nil, "store.health", "warn", []string{"VAULT_ADDR"}},
-		{"a wrong token", map[string]string{"VAULT_TOKEN": "s." + rand.Text()}, nil, "store.auth", "fail", []string{"403", "VAULT_TOKEN"}},
-		{"a wrong secret id", appRole(map[string]string{"VAULT_SECRET_ID": rand.Text()}), nil, "store.auth", "fail", []string{"VAULT_SECRET_ID", "secret-id"}},
-		{"a wrong role id", appRole(map[string]string{"VAULT_ROLE_ID": rand.Text()}), nil, "store.auth", "fail", []string{"VAULT_ROLE_ID"}},
+		{"a wrong token", map[string]string{"VAULT_TOKEN": "s." + canary.New()}, nil, "store.auth", "fail", []string{"403", "VAULT_TOKEN"}},
+		{"a wrong secret id", appRole(map[string]string{"VAULT_SECRET_ID": canary.New()}), nil, "store.auth", "fail", []string{"VAULT_SECRET_ID", "secret-id"}},
+		{"a wrong role id", appRole(map[string]string{"VAULT_ROLE_ID": canary.New()}), nil, "store.auth", "fail", []string{"VAULT_ROLE_ID"}},
 		{"a wrong login mount", appRole(map[string]string{"MLFLOW_VAULT_AUTH_MOUNT": "approle-nowhere"}), nil, "store.auth", "fail", []string{"approle-nowhere", "vault auth list"}},
 		{"a token with few uses", map[string]string{"VAULT_TOKEN": limited.Auth.Token}, nil, "store.auth", "warn", []string{"uses are limited"}},
 		{"no such mount", map[string]string{"MLFLOW_VAULT_SECRET_PATH": "nowhere/mlflow/auth", "VAULT_TOKEN": bao.root}, nil, "store.engine", "fail", []string{"no secrets engine", "vault secrets list"}},
@@ -190,7 +191,7 @@ func TestDoctorTellsWhatIsWrongWithVault(t *testing.T) {
 
 func TestDoctorTellsWhatIsWrongWithAWS(t *testing.T) {
 	s := inMoto(t, moto, "")
-	token := rand.Text()
+	token := canary.New()
 	s.put(map[string]string{"token": token})
 	gone := inMoto(t, moto, "")
 	gone.put(map[string]string{"token": token})
@@ -222,7 +223,7 @@ func TestDoctorTellsWhatIsWrongWithAzure(t *testing.T) {
 		s.vault.Put(s.name, value)
 		return s
 	}
-	token := rand.Text()
+	token := canary.New()
 	good, disabled, expired, early, denied := named(token), named(token), named(token), named(token), named(token)
 	disabled.vault.SetAttributes(disabled.name, devstack.Attributes{})
 	expired.vault.SetAttributes(expired.name, devstack.Attributes{Enabled: true, Expires: time.Now().Add(-time.Hour).Unix()})

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // mlflowServer is "mlflow server --app-name basic-auth".
@@ -29,7 +31,7 @@ const adminName = "admin"
 
 func startMLflow(dir string) (*mlflowServer, error) {
 	m := &mlflowServer{}
-	password := rand.Text()
+	password := canary.New()
 	err := onFreePort(func(port string) error {
 		m.url = "http://127.0.0.1:" + port
 		cmd := exec.Command(bin("mlflow", "mlflow"), "server", "--app-name", "basic-auth", "--workers", "1",
@@ -39,7 +41,7 @@ func startMLflow(dir string) (*mlflowServer, error) {
 		cmd.Dir = dir // basic_auth.db goes there
 		cmd.Env = append(os.Environ(),
 			"PATH="+filepath.Dir(bin("mlflow", "mlflow"))+":"+os.Getenv("PATH"),
-			"MLFLOW_FLASK_SERVER_SECRET_KEY="+rand.Text(),
+			"MLFLOW_FLASK_SERVER_SECRET_KEY="+canary.New(),
 			"MLFLOW_AUTH_ADMIN_PASSWORD="+password,
 			"MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true")
 		var err error

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // TestRunThroughRotation is the main job: a run that logs metrics and moves
@@ -53,7 +54,7 @@ func TestRunThroughRotation(t *testing.T) {
 	}
 	t.Run("AppRole, KV version 2, Bearer at nginx", func(t *testing.T) {
 		w := newWorld(t, inOpenBao(t, openbao, byAppRole, 2))
-		old := rand.Text()
+		old := canary.New()
 		w.store.put(map[string]string{"token": old})
 		door := startFrontDoor(t, mlflow, old)
 		w.connect(door.url)

@@ -3,13 +3,13 @@
 package e2e
 
 import (
-	"crypto/rand"
 	"os"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // TestSoak is "make soak": 64 workers for some minutes, against a real MLflow and a
@@ -35,7 +35,7 @@ func TestSoak(t *testing.T) {
 		w.more(crew, 200)
 		w.rotateStore()
 		w.rotateServer()
-		w.old, w.fresh = w.fresh, rand.Text()
+		w.old, w.fresh = w.fresh, canary.New()
 		rotations++
 		w.more(crew, 200)
 		bao.stop()

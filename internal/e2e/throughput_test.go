@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +19,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // bareProxy is what people write in place of ours: httputil.ReverseProxy and a static
@@ -51,7 +52,7 @@ func bareProxy(upstream string) {
 // nginx, and how much memory it takes while a large upload passes. Times are not
 // held against it: machines are noisy.
 func TestThroughputOfTheProxy(t *testing.T) {
-	token := rand.Text()
+	token := canary.New()
 	body := []byte(strings.Repeat("x", 1024))
 	var refused atomic.Int64
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

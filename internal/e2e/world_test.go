@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"crypto/rand"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/providers"
 )
 
@@ -50,7 +50,7 @@ func newSoakWorld(t *testing.T, s store, length time.Duration) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	t.Cleanup(cancel)
-	w := &world{T: t, ctx: ctx, store: s, old: rand.Text(), fresh: rand.Text()}
+	w := &world{T: t, ctx: ctx, store: s, old: canary.New(), fresh: canary.New()}
 	var err error
 	if w.user, err = mlflow.createUser(w.old); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/faults"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/aws"
@@ -35,12 +36,12 @@ func TestMain(m *testing.M) {
 		}
 	}
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": rand.Text(),
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": canary.New(),
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
 	} {
 		_ = os.Setenv(name, value)
 	}
-	identity := rand.Text()
+	identity := canary.New()
 	keyVault, err := devstack.StartKeyVault(identity)
 	if err != nil {
 		panic(err)
@@ -48,7 +49,7 @@ func TestMain(m *testing.M) {
 	_ = os.Setenv("IDENTITY_ENDPOINT", keyVault.IdentityEndpoint())
 	_ = os.Setenv("IDENTITY_HEADER", identity)
 	theKeyVault = keyVault
-	code := m.Run()
+	code := canary.Net(m).Run()
 	keyVault.Close()
 	os.Exit(code)
 }
@@ -64,7 +65,7 @@ type store struct {
 
 var stores = map[string]func(t *testing.T) store{
 	"vault": func(t *testing.T) store {
-		token := "hvs." + rand.Text()
+		token := "hvs." + canary.New()
 		s, err := devstack.StartVault(token)
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +96,7 @@ var stores = map[string]func(t *testing.T) store{
 // behind is a provider whose store is behind a proxy, and the secret that it reads.
 func behind(t *testing.T, start func(*testing.T) store, newProxy func(string) (*faults.Proxy, error)) (secretsauth.Provider, *faults.Proxy, string) {
 	t.Helper()
-	s, secret := start(t), rand.Text()
+	s, secret := start(t), canary.New()
 	s.put(secret)
 	proxy, err := newProxy(s.url)
 	if err != nil {
@@ -265,7 +266,7 @@ func TestServersThroughEveryFault(t *testing.T) {
 	other := newElsewhere(t)
 	for _, fault := range faults.All(other.URL) {
 		m.cell(t, fault.Name, func(t *testing.T) []string {
-			user, password := "trainer", rand.Text()
+			user, password := "trainer", canary.New()
 			server, err := devstack.StartMLflow(user, password)
 			if err != nil {
 				t.Fatal(err)

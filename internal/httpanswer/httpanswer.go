@@ -1,16 +1,15 @@
-// Package httpanswer holds what the providers do alike with a store's HTTP answers.
+// Package httpanswer is what all providers do with a store's HTTP answers.
 package httpanswer
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
 )
 
-// MaxWait is the longest time that RetryAfter tells, and keeps the arithmetic
-// from overflowing.
+// MaxWait is the longest time that [RetryAfter] returns, so that callers' arithmetic
+// does not overflow.
 const MaxWait = 365 * 24 * time.Hour
 
 // RetryAfter reads the header: seconds or an HTTP date (RFC 9110, section
@@ -26,15 +25,4 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 		return min(max(at.Sub(now), 0), MaxWait)
 	}
 	return 0
-}
-
-// maxSize is far above any answer about one secret.
-const maxSize = 1 << 20
-
-// Limit ends a body at 1 MiB, for SDKs read answers whole.
-func Limit(body io.ReadCloser) io.ReadCloser {
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(body, maxSize), body}
 }

@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// Host reports whether every resolver takes host for this machine (RFC 6761).
+// Host reports whether every resolver takes host for this machine (RFC 6761). An
+// address with a zone does not count: no URL of ours is compared or sent with one.
 func Host(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Unmap().IsLoopback()
+		return addr.Zone() == "" && addr.Unmap().IsLoopback()
 	}
 	host = strings.ToLower(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")

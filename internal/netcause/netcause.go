@@ -9,9 +9,10 @@ import (
 	"net"
 )
 
-// Of keeps an error whose text is known to hold addresses and fixed words only.
-// Others, such as "malformed HTTP response …", quote what was received (S120),
-// and what a caller's transport says is not known; of those the type is named.
+// Of returns the error inside err whose text is known to hold addresses, names of
+// certificates and fixed words only. Others, such as "malformed HTTP response …", quote
+// what was received (S120), and what a caller's transport says is not known; of those
+// it returns the type's name.
 func Of(err error) error {
 	var (
 		op          *net.OpError
@@ -39,10 +40,11 @@ func Of(err error) error {
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	}
-	return fmt.Errorf("%T", innermost(err))
+	return fmt.Errorf("%T", Innermost(err))
 }
 
-func innermost(err error) error {
+// Innermost is the error that all others were made of. Its text may hold anything.
+func Innermost(err error) error {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil {

@@ -31,8 +31,8 @@ type caller struct {
 	arn         string
 }
 
-// identify asks STS whose the credentials are, and does not wait for it as long as
-// the context lasts: nothing depends on the answer.
+// identify asks STS whose the credentials are. Nothing depends on the answer, so it
+// waits for one request at most, however long the context lasts.
 func identify(ctx context.Context, s *session) (caller, error) {
 	credentials, err := s.credentials.Retrieve(ctx)
 	if err != nil {

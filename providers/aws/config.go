@@ -50,8 +50,8 @@ type Config struct {
 	ExternalID      string
 
 	// TTL and Mode go with the secret, as hints for a cache
-	// ([secretsauth.Secret.WithTTL], WithMode). MLFLOW_AWS_TTL_SEC,
-	// MLFLOW_AWS_AUTH_MODE.
+	// ([secretsauth.Secret.WithTTL], WithMode). Default: no hint; a negative TTL is
+	// refused. MLFLOW_AWS_TTL_SEC, MLFLOW_AWS_AUTH_MODE.
 	TTL  time.Duration
 	Mode secretsauth.AuthMode
 

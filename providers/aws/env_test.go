@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/aws"
 )
@@ -62,12 +63,12 @@ func TestConfigFromEnv(t *testing.T) {
 		{"mode, bad", map[string]string{"MLFLOW_AWS_AUTH_MODE": "digest"}, nil, "MLFLOW_AWS_AUTH_MODE"},
 		{"attempts", map[string]string{"MLFLOW_SECRETS_MAX_RETRIES": "5"}, func(c aws.Config) bool { return c.MaxAttempts == 5 }, ""},
 		{"attempts, bad: the default", map[string]string{"MLFLOW_SECRETS_MAX_RETRIES": "0"}, func(c aws.Config) bool { return c.MaxAttempts == 0 }, ""},
-		{"a key with a newline", map[string]string{"AWS_SECRET_ACCESS_KEY": "canary-key\n"}, nil, "AWS_SECRET_ACCESS_KEY"},
+		{"a key with a newline", map[string]string{"AWS_SECRET_ACCESS_KEY": "CANARY-key\n"}, nil, "AWS_SECRET_ACCESS_KEY"},
 		{"a token file with a space", map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": " "}, nil, "AWS_WEB_IDENTITY_TOKEN_FILE"},
 		{"an endpoint with a space", map[string]string{"AWS_ENDPOINT_URL": " http://127.0.0.1:1"}, func(aws.Config) bool { return true }, ""},
 		{"a blank endpoint", map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "  "}, func(aws.Config) bool { return true }, ""},
-		{"an endpoint without scheme", map[string]string{"AWS_ENDPOINT_URL": "localhost:canary"}, nil, "AWS_ENDPOINT_URL"},
-		{"an endpoint with a password", map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "https://u:canary@127.0.0.1"}, nil, "AWS_ENDPOINT_URL_SECRETS_MANAGER"},
+		{"an endpoint without scheme", map[string]string{"AWS_ENDPOINT_URL": "localhost:CANARY"}, nil, "AWS_ENDPOINT_URL"},
+		{"an endpoint with a password", map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "https://u:CANARY@127.0.0.1"}, nil, "AWS_ENDPOINT_URL_SECRETS_MANAGER"},
 		{"a blank region", map[string]string{"AWS_REGION": "  "}, nil, "AWS_REGION"},
 		{"a blank region, and the profile's", map[string]string{"AWS_REGION": "  ", "AWS_PROFILE": "team"}, func(c aws.Config) bool { return strings.Contains(c.String(), "mlflow/auth") }, ""},
 		{"a blank region, and the default one", map[string]string{"AWS_REGION": "  ", "AWS_DEFAULT_REGION": " us-east-2 "}, func(c aws.Config) bool { return c.Region == "us-east-2" }, ""},
@@ -83,10 +84,10 @@ func TestConfigFromEnv(t *testing.T) {
 		{"a blank name", map[string]string{"MLFLOW_AWS_SECRET_NAME": "  "}, nil, "MLFLOW_AWS_SECRET_NAME"},
 		{"a blank version", map[string]string{"MLFLOW_AWS_SECRET_VERSION": "  "}, func(c aws.Config) bool { return c.SecretVersion == "" }, ""},
 		{"a blank role", map[string]string{"AWS_ROLE_ARN": "  "}, func(c aws.Config) bool { return c.RoleARN == "" }, ""},
-		{"a bad session name", map[string]string{"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r", "AWS_ROLE_SESSION_NAME": "can ary"}, nil, "AWS_ROLE_SESSION_NAME"},
-		{"a bad external id", map[string]string{"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r", "AWS_EXTERNAL_ID": "canary!"}, nil, "AWS_EXTERNAL_ID"},
+		{"a bad session name", map[string]string{"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r", "AWS_ROLE_SESSION_NAME": "CANARY CANARY"}, nil, "AWS_ROLE_SESSION_NAME"},
+		{"a bad external id", map[string]string{"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r", "AWS_EXTERNAL_ID": "CANARY!"}, nil, "AWS_EXTERNAL_ID"},
 		{"web identity without a role", map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/token"}, nil, "AWS_ROLE_ARN is not"},
-		{"a bad setting of the SDK's", map[string]string{"AWS_MAX_ATTEMPTS": "canary"}, nil, "aws configure list"},
+		{"a bad setting of the SDK's", map[string]string{"AWS_MAX_ATTEMPTS": "CANARY"}, nil, "aws configure list"},
 		{"what would ask the network", map[string]string{"AWS_DEFAULTS_MODE": "auto"}, func(aws.Config) bool { return true }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -94,16 +95,16 @@ func TestConfigFromEnv(t *testing.T) {
 			for name, value := range test.env {
 				set[name] = value
 			}
+			secret := canary.New()
 			for name, value := range set {
-				t.Setenv(name, value)
+				t.Setenv(name, strings.ReplaceAll(value, "CANARY", secret))
 			}
 			cfg, err := aws.ConfigFromEnv()
 			if test.want == nil {
 				if !errors.Is(err, secretsauth.ErrConfig) || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), "fix: ") {
 					t.Errorf("%v, want ErrConfig that says %s, with a fix", err, test.says)
-				} else if strings.Contains(err.Error(), "canary") {
-					t.Error("the error quotes a value")
 				}
+				canary.AbsentFrom(t, "the error", err, secret)
 				return
 			}
 			if err != nil || !test.want(cfg) {
@@ -119,7 +120,7 @@ func TestConfigFromEnv(t *testing.T) {
 // Each problem names its variable first, and none hides another.
 func TestAllProblemsAtOnce(t *testing.T) {
 	files := filepath.Join(t.TempDir(), "config")
-	if err := os.WriteFile(files, []byte("[profile bad]\nregion = Canary!\n"), 0o600); err != nil {
+	if err := os.WriteFile(files, []byte("[profile bad]\nregion = CANARY!\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -129,28 +130,30 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	}{
 		{"nothing is set", nil, []string{"MLFLOW_AWS_SECRET_NAME (Config.SecretName) is not set", "AWS_REGION (Config.Region) is not set"}},
 		{"everything is bad", map[string]string{
-			"MLFLOW_AWS_SECRET_NAME": "the canary", "AWS_REGION": "canary!", "MLFLOW_AWS_SECRET_VERSION": "the canary", "MLFLOW_AWS_AUTH_MODE": "canary",
-			"AWS_ROLE_ARN": "canary", "AWS_ROLE_SESSION_NAME": "the canary", "AWS_EXTERNAL_ID": "the canary",
-			"AWS_ACCESS_KEY_ID": "canary ", "AWS_SECRET_ACCESS_KEY": "canary\n", "AWS_SESSION_TOKEN": " canary",
-			"AWS_ENDPOINT_URL": "canary", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "canary:1", "AWS_ENDPOINT_URL_STS": "http://canary@a", "AWS_PROFILE": "canary",
+			"MLFLOW_AWS_SECRET_NAME": "the CANARY", "AWS_REGION": "CANARY!", "MLFLOW_AWS_SECRET_VERSION": "the CANARY", "MLFLOW_AWS_AUTH_MODE": "CANARY",
+			"AWS_ROLE_ARN": "CANARY", "AWS_ROLE_SESSION_NAME": "the CANARY", "AWS_EXTERNAL_ID": "the CANARY",
+			"AWS_ACCESS_KEY_ID": "CANARY ", "AWS_SECRET_ACCESS_KEY": "CANARY\n", "AWS_SESSION_TOKEN": " CANARY",
+			"AWS_ENDPOINT_URL": "CANARY", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "CANARY:1", "AWS_ENDPOINT_URL_STS": "http://CANARY@a", "AWS_PROFILE": "CANARY",
 		}, []string{"MLFLOW_AWS_SECRET_NAME (", "AWS_REGION (", "MLFLOW_AWS_SECRET_VERSION (", "AWS_ROLE_ARN (", "AWS_ROLE_SESSION_NAME (", "AWS_EXTERNAL_ID (", "MLFLOW_AWS_AUTH_MODE (",
 			"AWS_ACCESS_KEY_ID has white space", "AWS_SECRET_ACCESS_KEY has", "AWS_SESSION_TOKEN has",
 			"AWS_ENDPOINT_URL is not", "AWS_ENDPOINT_URL_SECRETS_MANAGER is not", "AWS_ENDPOINT_URL_STS is not", "AWS_PROFILE (Config.Profile) names a profile that is not"}},
 		{"a bad region of the profile", map[string]string{"AWS_PROFILE": "bad"}, []string{"MLFLOW_AWS_SECRET_NAME (", "AWS_PROFILE (Config.Profile) has a region that is none"}},
-		{"files, and what comes of them", map[string]string{"AWS_CONFIG_FILE": " canary", "AWS_CA_BUNDLE": "canary ", "AWS_PROFILE": "canary", "MLFLOW_AWS_SECRET_NAME": "a"},
+		{"files, and what comes of them", map[string]string{"AWS_CONFIG_FILE": " CANARY", "AWS_CA_BUNDLE": "CANARY ", "AWS_PROFILE": "CANARY", "MLFLOW_AWS_SECRET_NAME": "a"},
 			[]string{"AWS_CONFIG_FILE has white space", "AWS_CA_BUNDLE has white space"}},
-		{"a setting of the SDK's", map[string]string{"AWS_USE_FIPS_ENDPOINT": "canary", "AWS_REGION": "eu-central-1"}, []string{"MLFLOW_AWS_SECRET_NAME (", "AWS_USE_FIPS_ENDPOINT has a value"}},
-		{"a file of the SDK's", map[string]string{"AWS_CA_BUNDLE": "/canary", "MLFLOW_AWS_SECRET_NAME": "a", "AWS_REGION": "eu-central-1"}, []string{"AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CA_BUNDLE or"}},
+		{"a setting of the SDK's", map[string]string{"AWS_USE_FIPS_ENDPOINT": "CANARY", "AWS_REGION": "eu-central-1"}, []string{"MLFLOW_AWS_SECRET_NAME (", "AWS_USE_FIPS_ENDPOINT has a value"}},
+		{"a file of the SDK's", map[string]string{"AWS_CA_BUNDLE": "/CANARY", "MLFLOW_AWS_SECRET_NAME": "a", "AWS_REGION": "eu-central-1"}, []string{"AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CA_BUNDLE or"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("AWS_CONFIG_FILE", files)
+			secret := canary.New()
 			for name, value := range test.env {
-				t.Setenv(name, value)
+				t.Setenv(name, strings.ReplaceAll(value, "CANARY", secret))
 			}
 			_, err := aws.ConfigFromEnv()
-			if !errors.Is(err, secretsauth.ErrConfig) || strings.Contains(strings.ToLower(err.Error()), "canary") || strings.Contains(err.Error(), "\n") {
+			if !errors.Is(err, secretsauth.ErrConfig) || strings.Contains(err.Error(), "CANARY") || strings.Contains(err.Error(), "\n") {
 				t.Error("not ErrConfig on one line, without the values")
 			}
+			canary.AbsentFrom(t, "the error", err, secret)
 			var got []string
 			for _, one := range env.Each(err) {
 				e, ok := one.(*secretsauth.Error) //nolint:errorlint // the error itself
@@ -208,11 +211,12 @@ func TestAClientOfOnesOwnBesideACABundle(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
+	secret := canary.New()
 	for name, change := range map[string]func(*aws.Config){
 		"negative TTL":       func(c *aws.Config) { c.TTL = -1 },
 		"unknown mode":       func(c *aws.Config) { c.Mode = "digest" },
 		"endpoint, no URL":   func(c *aws.Config) { c.Endpoint = "localhost" },
-		"endpoint, userinfo": func(c *aws.Config) { c.Endpoint = "http://u:canary@localhost" },
+		"endpoint, userinfo": func(c *aws.Config) { c.Endpoint = "http://u:" + secret + "@localhost" },
 		"no name":            func(c *aws.Config) { c.SecretName = "" },
 		"ARN with a bad region": func(c *aws.Config) {
 			c.SecretName = "arn:aws:secretsmanager:X:1:secret:n"
@@ -220,8 +224,10 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		cfg := aws.Config{SecretName: "mlflow/auth", Region: "eu-central-1"}
 		change(&cfg)
-		if _, err := aws.New(cfg); !errors.Is(err, secretsauth.ErrConfig) || strings.Contains(err.Error(), "canary") {
+		if _, err := aws.New(cfg); !errors.Is(err, secretsauth.ErrConfig) {
 			t.Errorf("%s: %v", name, err)
+		} else {
+			canary.AbsentFrom(t, name, err, secret)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func shown(err error) string {
 // explain turns what the SDK says into an error that says what to do.
 func (p *Provider) explain(ctx context.Context, err error) *secretsauth.Error {
 	if own, ok := env.Each(err)[0].(*secretsauth.Error); ok { //nolint:errorlint // what connect says, not a caller's client
-		return own
+		return p.failure(own.Kind, own.Summary, own.Fix, own.Cause)
 	}
 	_, credentials := errors.AsType[*sourceError](err)
 	var e *secretsauth.Error

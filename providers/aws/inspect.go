@@ -13,6 +13,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 )
 
@@ -53,12 +54,9 @@ func (p *Provider) address() string {
 
 // transport is what the requests go through, or nil if it is of another kind.
 func (p *Provider) transport() *http.Transport {
-	if g, ok := p.via.Transport.(guard); ok {
-		if t, ok := g.base.(*http.Transport); ok {
-			return t
-		}
-	}
-	return nil
+	limited, _ := p.via.Transport.(httpanswer.Limited)
+	t, _ := limited.Base.(*http.Transport)
+	return t
 }
 
 // lookAtSecret reads the secret, as Fetch does.

@@ -3,7 +3,6 @@ package aws
 import (
 	"crypto/tls"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -14,13 +13,6 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
-)
-
-const (
-	firstPause = 100 * time.Millisecond
-	// maxPause also caps Retry-After: a longer one is for the cache to obey, not
-	// for a request that waits (S121).
-	maxPause = 2 * time.Second
 )
 
 // newRetryer tries a request attempts times in all. The SDK's own quota is off:
@@ -35,13 +27,9 @@ func newRetryer(attempts int) aws.Retryer {
 	})
 }
 
-// backoff is half to one and a half of a pause that doubles, or what AWS asks for.
 func backoff(attempt int, err error) (time.Duration, error) {
-	if _, asked := answered(err); asked > 0 {
-		return min(asked, maxPause), nil
-	}
-	pause := min(firstPause<<min(max(attempt-1, 0), 10), maxPause)
-	return pause/2 + rand.N(pause), nil
+	_, asked := answered(err)
+	return httpanswer.Pause(attempt, asked), nil
 }
 
 // worthRetrying comes before the SDK's own rules, which decide where it does not.

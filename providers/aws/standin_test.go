@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -9,10 +10,13 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/aws"
 )
 
@@ -24,13 +28,19 @@ func TestMain(m *testing.M) {
 		}
 	}
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "key-of-the-tests",
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": keyOfTheTests,
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
 	} {
 		_ = os.Setenv(name, value)
 	}
-	os.Exit(m.Run())
+	os.Exit(canary.Net(m).Run())
 }
+
+// What the tests log in with, besides what they are about.
+var keyOfTheTests, keyOfRoles, sessions = canary.New(), canary.New(), canary.New()
+
+// session is the token of the n-th session that STS has given.
+func session(n int) string { return sessions + strconv.Itoa(n) }
 
 // standin answers as Secrets Manager and STS do: AWS JSON 1.1 and the query
 // protocol. The texts are AWS's own, as documented and as moto gives them.
@@ -161,8 +171,8 @@ func (s *standin) assumeRole(w http.ResponseWriter, body string) {
 		return
 	}
 	_, _ = fmt.Fprintf(w, `<%[1]sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%[1]sResult><Credentials>
-<AccessKeyId>ASIAROLE%[2]d</AccessKeyId><SecretAccessKey>role-key</SecretAccessKey><SessionToken>session-%[2]d</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>
-</Credentials></%[1]sResult></%[1]sResponse>`, action, len(s.roles))
+<AccessKeyId>ASIAROLE%[2]d</AccessKeyId><SecretAccessKey>%[3]s</SecretAccessKey><SessionToken>%[4]s</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>
+</Credentials></%[1]sResult></%[1]sResponse>`, action, len(s.roles), keyOfRoles, session(len(s.roles)))
 }
 
 func (s *standin) set(change func(*standin)) {
@@ -182,7 +192,7 @@ func (s *standin) putBinary(b []byte) {
 }
 
 // provider is one for the stand-in.
-func provider(t *testing.T, endpoint string, change ...func(*aws.Config)) *aws.Provider {
+func provider(t *testing.T, endpoint string, change ...func(*aws.Config)) netted {
 	t.Helper()
 	cfg := aws.Config{SecretName: "mlflow/auth", Region: "eu-central-1", Endpoint: endpoint}
 	for _, c := range change {
@@ -192,5 +202,16 @@ func provider(t *testing.T, endpoint string, change ...func(*aws.Config)) *aws.P
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return netted{p}
+}
+
+// netted is a Provider with the leak net beneath it.
+type netted struct{ *aws.Provider }
+
+func (n netted) Fetch(ctx context.Context) (secretsauth.Secret, error) {
+	secret, err := n.Provider.Fetch(ctx)
+	canary.KeepValue("a secret", secret)
+	canary.KeepValue("an error of Fetch", err)
+	canary.KeepValue("a Provider", n.Provider)
+	return secret, err
 }

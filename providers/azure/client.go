@@ -5,10 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -36,6 +34,7 @@ func newLink(t target, cfg Config) *link {
 	if client.Transport == nil {
 		client.Transport = newTransport()
 	}
+	client.Transport = httpanswer.Limited{Base: client.Transport}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &link{
 		target:      t,
@@ -109,20 +108,13 @@ func (l *link) options() azcore.ClientOptions {
 		Transport: l.http,
 		Retry: policy.RetryOptions{
 			MaxRetries:    retries,
-			RetryDelay:    firstPause,
-			MaxRetryDelay: maxPause,
+			RetryDelay:    httpanswer.FirstPause,
+			MaxRetryDelay: httpanswer.MaxPause,
 			ShouldRetry:   mayPass,
 		},
 		PerRetryPolicies: []policy.Policy{recorder{}},
 	}
 }
-
-const (
-	firstPause = 100 * time.Millisecond
-	// maxPause also caps Retry-After: a longer one is for the cache to obey, not for
-	// a request that waits (S121).
-	maxPause = 2 * time.Second
-)
 
 // mayPass reports whether asking again soon may bring another answer.
 func mayPass(resp *http.Response, err error) bool {
@@ -136,101 +128,8 @@ func mayPass(resp *http.Response, err error) bool {
 	}, resp.StatusCode)
 }
 
-// record keeps what became of the last request of a Fetch: the login's errors are
-// text alone by the time that they arrive.
-type record struct {
-	anew bool // the token before was not accepted: none of a cache will do
-	mu   sync.Mutex
-	err  error
-}
-
-type recordKey struct{}
-
-func withRecord(ctx context.Context, anew bool) (context.Context, *record) {
-	r := &record{anew: anew}
-	return context.WithValue(ctx, recordKey{}, r), r
-}
-
-func recordOf(ctx context.Context) *record {
-	if r, ok := ctx.Value(recordKey{}).(*record); ok {
-		return r
-	}
-	return new(record)
-}
-
-func (r *record) set(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.err = err
-}
-
-func (r *record) last() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.err
-}
-
-// recorder is the policy that fills the record.
-type recorder struct{}
-
-func (recorder) Do(req *policy.Request) (*http.Response, error) {
-	resp, err := req.Next()
-	recordOf(req.Raw().Context()).set(err)
-	return resp, err
-}
-
-// guard stands between the SDK and the vault.
-type guard struct {
-	base  http.RoundTripper
-	host  string
-	plain bool // an emulator on the loopback interface, without TLS
-}
-
-var (
-	errNotKeyVault = errors.New("the challenge is not one of Key Vault")
-	errElsewhere   = errors.New("the request leads elsewhere")
-)
-
-func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
-	// A list names the address of its next page, where the SDK would send the token.
-	if !strings.EqualFold(withoutPort(req.URL.Host), withoutPort(g.host)) {
-		return nil, errElsewhere
-	}
-	if g.plain {
-		req = req.Clone(req.Context())
-		req.URL.Scheme = "http"
-	}
-	resp, err := g.base.RoundTrip(req)
-	if err != nil || resp == nil {
-		return resp, err
-	}
-	if resp.StatusCode == http.StatusUnauthorized && !readable(resp.Header.Get("WWW-Authenticate")) {
-		_ = resp.Body.Close()
-		return nil, errNotKeyVault
-	}
-	resp.Body = httpanswer.Limit(resp.Body)
-	return resp, nil
-}
-
-// authorization is where the SDK looks for the tenant.
-var authorization = regexp.MustCompile(`(?:^| )authorization="?([^" ]*)`)
-
-// readable reports whether the SDK can read a challenge: it panics over one whose
-// address has no path.
-func readable(header string) bool {
-	for _, found := range authorization.FindAllStringSubmatch(header, -1) {
-		if found[1] != "" && found[1] != "," && strings.Count(found[1], "/") < 3 {
-			return false
-		}
-	}
-	return true
-}
-
 // hostOf is the host and port of an address that was checked.
 func hostOf(address string) string {
 	_, host, _ := strings.Cut(address, "://")
 	return host
 }
-
-// withoutPort leaves out the port of https, which Key Vault names.
-func withoutPort(host string) string { return strings.TrimSuffix(host, ":443") }

@@ -37,8 +37,8 @@ type Config struct {
 	DisableInstanceDiscovery bool
 
 	// TTL and Mode go with the secret, as hints for a cache
-	// ([secretsauth.Secret.WithTTL], WithMode). MLFLOW_AZURE_TTL_SEC,
-	// MLFLOW_AZURE_AUTH_MODE.
+	// ([secretsauth.Secret.WithTTL], WithMode). Default: no hint; a negative TTL is
+	// refused. MLFLOW_AZURE_TTL_SEC, MLFLOW_AZURE_AUTH_MODE.
 	TTL  time.Duration
 	Mode secretsauth.AuthMode
 
@@ -78,7 +78,7 @@ func ConfigFromEnv() (Config, error) {
 func (c *Config) check() (target, error) {
 	t, badTarget := c.resolve()
 	mode, badMode := secretsauth.ParseAuthMode(string(c.Mode))
-	if badMode != nil { // it quotes the value
+	if badMode != nil {
 		badMode = badConfig("MLFLOW_AZURE_AUTH_MODE (Config.Mode) is not an auth mode", "use bearer or basic, or unset it to go by what the secret holds")
 	}
 	c.Mode = mode

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/azure"
 )
@@ -101,7 +102,7 @@ func fields(c azure.Config) []any {
 }
 
 func TestBadEnvironment(t *testing.T) {
-	const hidden = "h1dden-value"
+	hidden := canary.New()
 	vault := func(url string) map[string]string { return minimal("MLFLOW_AZURE_KEY_VAULT_URL", url) }
 	secret := func(name string) map[string]string { return minimal("MLFLOW_AZURE_SECRET_NAME", name) }
 	const URL, NAME = "MLFLOW_AZURE_KEY_VAULT_URL", "MLFLOW_AZURE_SECRET_NAME"
@@ -167,7 +168,7 @@ func TestBadEnvironment(t *testing.T) {
 }
 
 func TestProblemsComeAllAtOnce(t *testing.T) {
-	const hidden = "h1dden"
+	hidden := canary.New()
 	const URL, NAME, VERSION = "MLFLOW_AZURE_KEY_VAULT_URL (Config.VaultURL) ", "MLFLOW_AZURE_SECRET_NAME (Config.SecretName) ", "MLFLOW_AZURE_SECRET_VERSION (Config.SecretVersion) "
 	const MODE, TTL, AUTHORITY = "MLFLOW_AZURE_AUTH_MODE (Config.Mode) ", "MLFLOW_AZURE_TTL_SEC (Config.TTL) ", "AZURE_AUTHORITY_HOST (Config.AuthorityHost) "
 	for _, c := range []struct {
@@ -182,7 +183,7 @@ func TestProblemsComeAllAtOnce(t *testing.T) {
 			[]string{URL, NAME, VERSION + "is not a version", AUTHORITY, MODE + "is not an auth mode", "AZURE_TOKEN_CREDENTIALS names no credential"}},
 		{"an authority that is wrong says nothing of the vault", minimal("MLFLOW_AZURE_KEY_VAULT_URL", "https://"+hidden+".example.com", "AZURE_AUTHORITY_HOST", "http://"+hidden), nil, []string{AUTHORITY}},
 		{"the zero Config", minimal(), &azure.Config{}, []string{URL + "is not set", NAME + "is not set"}},
-		{"a Config", minimal("AZURE_TOKEN_CREDENTIALS", hidden), &azure.Config{VaultURL: vaultURL + "/" + hidden, SecretName: "mlflow-auth", Mode: hidden, TTL: -time.Second},
+		{"a Config", minimal("AZURE_TOKEN_CREDENTIALS", hidden), &azure.Config{VaultURL: vaultURL + "/" + hidden, SecretName: "mlflow-auth", Mode: secretsauth.AuthMode(hidden), TTL: -time.Second},
 			[]string{URL + "has a path", MODE, TTL + "is negative", "AZURE_TOKEN_CREDENTIALS "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -208,14 +209,14 @@ func TestProblemsComeAllAtOnce(t *testing.T) {
 func TestNewReadsTheEnvironmentOfTheLogin(t *testing.T) {
 	setenv(t, minimal())
 	s := newStandin()
-	s.put("token")
+	s.put(ourSecret)
 	p := s.provider(t)
 	_, err := p.Fetch(t.Context())
 	wantError(t, err, secretsauth.ErrConfig, "no credential is available")
-	t.Setenv("AZURE_TOKEN_CREDENTIALS", "h1dden")
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", ourSecret)
 	for range 2 {
 		_, err = p.Fetch(t.Context())
-		if e := wantFailure(t, err, secretsauth.ErrConfig, "AZURE_TOKEN_CREDENTIALS names no credential"); e.Key != p.Key() || strings.Contains(e.Error(), "h1dden") {
+		if e := wantFailure(t, err, secretsauth.ErrConfig, "AZURE_TOKEN_CREDENTIALS names no credential"); e.Key != p.Key() || strings.Contains(e.Error(), ourSecret) {
 			t.Errorf("%v", e)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 )
 
@@ -19,7 +20,8 @@ var _ inspect.Provider = (*Provider)(nil)
 // Inspect is for this module's own doctor: a read, step by step, by the code and
 // with the login of Fetch.
 func (p *Provider) Inspect(inspect.Options) inspect.Store {
-	transport, _ := p.link.http.Transport.(*http.Transport)
+	limited, _ := p.link.http.Transport.(httpanswer.Limited)
+	transport, _ := limited.Base.(*http.Transport)
 	return inspect.Store{
 		Address:   p.target.address,
 		Transport: transport,

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/azure"
 )
@@ -59,21 +60,16 @@ func (w want) check(t *testing.T, step string, f inspect.Finding, secrets ...str
 	if strings.ContainsAny(f.Summary+f.Cause, "\r\n") {
 		t.Errorf("%s: more than a line: %q", step, f)
 	}
-	wantNoSecret(t, f, secrets...)
-}
-
-func wantNoSecret(t *testing.T, f inspect.Finding, secrets ...string) {
-	t.Helper()
-	for _, secret := range secrets {
-		wantNoLeak(t, "finding", printed(f), secret, base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)))
-	}
+	canary.AbsentFrom(t, step, f, secrets...)
 }
 
 // look takes one step of a read.
-func look(ctx context.Context, p *azure.Provider, id string) inspect.Finding {
+func look(ctx context.Context, p netted, id string) inspect.Finding {
 	for _, step := range p.Inspect(inspect.Options{}).Steps {
 		if step.ID == id {
-			return step.Look(ctx)
+			f := step.Look(ctx)
+			canary.KeepValue("a finding", f)
+			return f
 		}
 	}
 	return inspect.Skipped("no such step")
@@ -179,7 +175,7 @@ func TestInspectTheLogin(t *testing.T) {
 			secret: passed("read mlflow-auth…")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			clientSecret, value, hidden := canary(), canary(), canary()
+			clientSecret, value, hidden := canary.New(), canary.New(), canary.New()
 			setenv(t, c.vars)
 			if _, ok := c.vars["AZURE_CLIENT_SECRET"]; ok {
 				t.Setenv("AZURE_CLIENT_SECRET", clientSecret)
@@ -243,13 +239,13 @@ func TestInspectAfterAChange(t *testing.T) {
 	s.login = func(*http.Request, url.Values) reply { return aad(401, "invalid_client", "7000222: expired") }
 	p := fromEnv(t, s)
 	failed("not logged in to Azure", "AADSTS7000222", "AZURE_CLIENT_SECRET").check(t, "store.auth", look(t.Context(), p, "store.auth"))
-	t.Setenv("AZURE_TOKEN_CREDENTIALS", "h1dden")
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", ourSecret)
 	for id, summary := range map[string]string{"store.auth": "not logged in to Azure", "store.secret": "cannot read mlflow-auth"} {
-		failed(summary, "AZURE_TOKEN_CREDENTIALS names no credential", "prod").check(t, id, look(t.Context(), p, id), "h1dden")
+		failed(summary, "AZURE_TOKEN_CREDENTIALS names no credential", "prod").check(t, id, look(t.Context(), p, id), ourSecret)
 	}
 	// The token has run out, and there is no new one.
 	t.Setenv("AZURE_TOKEN_CREDENTIALS", "")
-	s.put("token")
+	s.put(ourSecret)
 	s.login = func(*http.Request, url.Values) reply {
 		return reply{status: 200, body: `{"token_type":"Bearer","expires_in":0,"access_token":"x"}`}
 	}
@@ -302,7 +298,7 @@ func TestInspectTheSecret(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s, hidden := newStandin(), canary()
+			s, hidden := newStandin(), canary.New()
 			answer := c.answer
 			answer.body = strings.ReplaceAll(answer.body, "VALUE", hidden)
 			s.refuse = &answer // to any version
@@ -312,7 +308,7 @@ func TestInspectTheSecret(t *testing.T) {
 			secret, err := p.Fetch(t.Context())
 			if c.invalid != "" {
 				wantError(t, f.Invalid, secretsauth.ErrInvalidSecret, c.invalid, p.Key())
-				wantNoLeak(t, "Invalid", printed(f.Invalid), hidden)
+				canary.AbsentFrom(t, "Invalid", f.Invalid, hidden)
 			} else if f.Invalid != nil {
 				t.Errorf("Invalid: %v", f.Invalid)
 			}
@@ -404,7 +400,7 @@ func TestInspectSaysWhatThereIs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s, hidden := newStandin(), canary()
+			s, hidden := newStandin(), canary.New()
 			c.stage(s)
 			for path, r := range s.secrets {
 				r.body = strings.ReplaceAll(r.body, "CANARY", hidden)
@@ -440,7 +436,7 @@ func TestInspectSaysWhatThereIs(t *testing.T) {
 func TestInspectNamesAddressAndTransport(t *testing.T) {
 	t.Parallel()
 	s := newStandin()
-	s.put("token")
+	s.put(ourSecret)
 	if store := s.provider(t).Inspect(inspect.Options{}); store.Address != vaultURL || store.Transport != nil || len(store.Steps) != 2 {
 		t.Errorf("%+v", store)
 	}
@@ -467,7 +463,7 @@ func TestInspectNamesAddressAndTransport(t *testing.T) {
 func TestInspectAnUnknownFailure(t *testing.T) {
 	t.Parallel()
 	s := newStandin()
-	s.before = func(*http.Request) *reply { return &reply{err: errors.New("h1dden")} }
+	s.before = func(*http.Request) *reply { return &reply{err: errors.New(ourSecret)} }
 	p := s.provider(t, func(c *azure.Config) { c.MaxAttempts = 1 })
-	failed("not logged in to Azure", "cannot reach Key Vault at "+vaultURL+": *errors.errorString", "curl").check(t, "store.auth", look(t.Context(), p, "store.auth"), "h1dden")
+	failed("not logged in to Azure", "cannot reach Key Vault at "+vaultURL+": *errors.errorString", "curl").check(t, "store.auth", look(t.Context(), p, "store.auth"), ourSecret)
 }

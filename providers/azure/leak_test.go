@@ -1,9 +1,7 @@
 package azure_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,41 +10,14 @@ import (
 
 	azlog "github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
 
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/azure"
 )
 
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"}
 
-// printed is v in every way that fmt, json and slog print.
-func printed(v any) string {
-	var b strings.Builder
-	for _, verb := range verbs {
-		fmt.Fprintf(&b, verb+"\n", v)
-		fmt.Fprintf(&b, verb+"\n", struct{ Field any }{v})
-		fmt.Fprintf(&b, verb+"\n", []any{v})
-	}
-	if text, err := json.Marshal(v); err == nil {
-		b.Write(text)
-	}
-	slog.New(slog.NewTextHandler(&b, nil)).Info("", "v", v)
-	slog.New(slog.NewJSONHandler(&b, nil)).Info("", "v", v)
-	return b.String()
-}
-
-func wantNoLeak(t *testing.T, where, text string, secrets ...string) {
-	t.Helper()
-	for _, secret := range secrets {
-		for _, form := range []string{secret, fmt.Sprintf("%x", secret), strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"), secret[len(secret)-6:]} {
-			if strings.Contains(text, form) {
-				t.Errorf("%s leaks a secret: %.300s", where, text)
-				return
-			}
-		}
-	}
-}
-
 func TestS155ConfigAndProviderPrintNoSecret(t *testing.T) {
-	s, value, clientSecret, token := newStandin(), canary(), canary(), canary()
+	s, value, clientSecret, token := newStandin(), canary.New(), canary.New(), canary.New()
 	setenv(t, servicePrincipal("AZURE_CLIENT_SECRET", clientSecret))
 	s.put(value)
 	s.login = func(*http.Request, url.Values) reply {
@@ -61,10 +32,10 @@ func TestS155ConfigAndProviderPrintNoSecret(t *testing.T) {
 	cfg.HTTPClient = nil // what holds the stand-in is not what is tested
 	type copied struct{ *azure.Provider }
 	for _, verb := range verbs { // fmt calls no method of an unexported field
-		wantNoLeak(t, "hidden Provider", fmt.Sprintf(verb, struct{ p any }{p}), clientSecret, token, value)
+		canary.Absent(t, "hidden Provider", fmt.Sprintf(verb, struct{ p any }{p.Provider}), clientSecret, token, value)
 	}
-	for name, v := range map[string]any{"Config": cfg, "*Config": &cfg, "Provider": p, "copy": copied{p}, "Config in a field": struct{ C azure.Config }{cfg}} {
-		wantNoLeak(t, name, printed(v), clientSecret, token, value)
+	for name, v := range map[string]any{"Config": cfg, "*Config": &cfg, "Provider": p.Provider, "copy": copied{p.Provider}, "Config in a field": struct{ C azure.Config }{cfg}} {
+		canary.AbsentFrom(t, name, v, clientSecret, token, value)
 	}
 	if got := fmt.Sprintf("%+v", p); got != "azure-key-vault:https://my-vault.vault.azure.net:mlflow-auth" {
 		t.Errorf("Provider prints as %q", got)
@@ -76,7 +47,7 @@ func TestS155ConfigAndProviderPrintNoSecret(t *testing.T) {
 
 // Whatever the SDK logs, it is none of it.
 func TestS133TheSDKLogsNoSecret(t *testing.T) {
-	s, value, clientSecret, token := newStandin(), canary(), canary(), canary()
+	s, value, clientSecret, token := newStandin(), canary.New(), canary.New(), canary.New()
 	setenv(t, servicePrincipal("AZURE_CLIENT_SECRET", clientSecret))
 	s.put(value)
 	s.login = func(*http.Request, url.Values) reply {
@@ -99,12 +70,12 @@ func TestS133TheSDKLogsNoSecret(t *testing.T) {
 	if !strings.Contains(logged.String(), "/secrets/mlflow-auth") {
 		t.Fatal("nothing was logged, so nothing was tested")
 	}
-	wantNoLeak(t, "the SDK's log", logged.String(), value, clientSecret, token)
+	canary.Absent(t, "the SDK's log", logged.String(), value, clientSecret, token)
 }
 
 // Servers that echo all they were sent, and the secret too, at every status.
 func TestS152S162ErrorsQuoteNoAnswer(t *testing.T) {
-	clientSecret := canary()
+	clientSecret := canary.New()
 	setenv(t, servicePrincipal("AZURE_CLIENT_SECRET", clientSecret))
 	forms := []string{
 		`{"error":{"code":%q,"message":%[1]q,"innererror":{"code":%[1]q}}}`, `{"error":%q,"error_description":%[1]q,"error_codes":[1]}`, `%s`,
@@ -113,7 +84,7 @@ func TestS152S162ErrorsQuoteNoAnswer(t *testing.T) {
 	for _, status := range []int{200, 204, 302, 400, 401, 403, 404, 405, 418, 429, 500, 501, 503} {
 		for _, form := range forms {
 			for _, at := range []string{"/secrets/", "/" + tenant + "/"} {
-				s, value, token := newStandin(), canary(), canary()
+				s, value, token := newStandin(), canary.New(), canary.New()
 				s.put(value)
 				s.login = func(*http.Request, url.Values) reply {
 					return reply{status: 200, body: fmt.Sprintf(`{"token_type":"Bearer","expires_in":3599,"access_token":%q}`, token)}
@@ -128,7 +99,7 @@ func TestS152S162ErrorsQuoteNoAnswer(t *testing.T) {
 				}
 				_, err := s.provider(t, func(c *azure.Config) { c.MaxAttempts = 1 }).Fetch(t.Context())
 				if err != nil {
-					wantNoLeak(t, fmt.Sprint(status, form, at), err.Error()+printed(err), token, clientSecret, value)
+					canary.AbsentFrom(t, fmt.Sprint(status, form, at), err, token, clientSecret, value)
 				} else if status != 200 {
 					t.Errorf("%d %s: no error", status, at)
 				}

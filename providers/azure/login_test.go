@@ -24,7 +24,7 @@ import (
 )
 
 // fromEnv is a provider as a program makes it, with the stand-in for a network.
-func fromEnv(t *testing.T, s *standin) *azure.Provider {
+func fromEnv(t *testing.T, s *standin) netted {
 	t.Helper()
 	cfg, err := azure.ConfigFromEnv()
 	if err != nil {
@@ -64,35 +64,35 @@ func TestLogins(t *testing.T) {
 		login map[string]string // of the form, or of the query of a managed identity; "*": anything
 		host  string            // asked for the token
 	}{
-		{"client secret", servicePrincipal("AZURE_CLIENT_SECRET", " s3cret \n"),
-			map[string]string{"client_secret": "s3cret", "client_id": "app", "scope": "https://vault.azure.net/.default openid offline_access profile"}, "login.microsoftonline.com"},
-		{"spaces around all", servicePrincipal("AZURE_TENANT_ID", " "+tenant+" ", "AZURE_CLIENT_ID", " app\n", "AZURE_CLIENT_SECRET", " s3cret"),
-			map[string]string{"client_secret": "s3cret", "client_id": "app"}, "login.microsoftonline.com"},
+		{"client secret", servicePrincipal("AZURE_CLIENT_SECRET", " "+ourSecret+" \n"),
+			map[string]string{"client_secret": ourSecret, "client_id": "app", "scope": "https://vault.azure.net/.default openid offline_access profile"}, "login.microsoftonline.com"},
+		{"spaces around all", servicePrincipal("AZURE_TENANT_ID", " "+tenant+" ", "AZURE_CLIENT_ID", " app\n", "AZURE_CLIENT_SECRET", " "+ourSecret),
+			map[string]string{"client_secret": ourSecret, "client_id": "app"}, "login.microsoftonline.com"},
 		{"certificate", servicePrincipal("AZURE_CLIENT_CERTIFICATE_PATH", " "+certificate+" ", "AZURE_CLIENT_SECRET", " "),
 			map[string]string{"client_assertion": "*", "client_id": "app"}, "login.microsoftonline.com"},
 		{"workload identity", servicePrincipal("AZURE_FEDERATED_TOKEN_FILE", federated),
 			map[string]string{"client_assertion": "service-account-token", "client_id": "app"}, "login.microsoftonline.com"},
-		{"the secret comes before workload identity", servicePrincipal("AZURE_FEDERATED_TOKEN_FILE", federated, "AZURE_CLIENT_SECRET", "s3cret"),
-			map[string]string{"client_secret": "s3cret"}, "login.microsoftonline.com"},
+		{"the secret comes before workload identity", servicePrincipal("AZURE_FEDERATED_TOKEN_FILE", federated, "AZURE_CLIENT_SECRET", ourSecret),
+			map[string]string{"client_secret": ourSecret}, "login.microsoftonline.com"},
 		{"system-assigned identity", minimal("IDENTITY_ENDPOINT", identity, "IDENTITY_HEADER", "identity-header", "AZURE_CLIENT_ID", " "),
 			map[string]string{}, ""}, // its token may be in the SDK's cache, which all of a process share
 		{"user-assigned identity", minimal("IDENTITY_ENDPOINT", identity, "IDENTITY_HEADER", "identity-header", "AZURE_CLIENT_ID", " "+rand.Text()+" "),
 			map[string]string{"client_id": "*", "resource": "https://vault.azure.net"}, "identity.test"},
 		{"empty variables are none", minimal("IDENTITY_ENDPOINT", identity, "IDENTITY_HEADER", "identity-header", "AZURE_CLIENT_ID", "", "AZURE_TENANT_ID", tenant,
 			"AZURE_FEDERATED_TOKEN_FILE", "", "AZURE_TOKEN_CREDENTIALS", "", "AZURE_AUTHORITY_HOST", ""), map[string]string{}, ""},
-		{"one credential picked", servicePrincipal("IDENTITY_ENDPOINT", identity, "IDENTITY_HEADER", "identity-header", "AZURE_CLIENT_SECRET", "s3cret",
+		{"one credential picked", servicePrincipal("IDENTITY_ENDPOINT", identity, "IDENTITY_HEADER", "identity-header", "AZURE_CLIENT_SECRET", ourSecret,
 			"AZURE_CLIENT_ID", rand.Text(), "AZURE_TOKEN_CREDENTIALS", " managedidentitycredential "), map[string]string{"resource": "https://vault.azure.net"}, "identity.test"},
-		{"China", servicePrincipal("AZURE_CLIENT_SECRET", "s3cret", "MLFLOW_AZURE_KEY_VAULT_URL", "https://my-vault.vault.azure.cn"),
-			map[string]string{"client_secret": "s3cret", "scope": "https://vault.azure.cn/.default openid offline_access profile"}, "login.chinacloudapi.cn"},
-		{"US Government", servicePrincipal("AZURE_CLIENT_SECRET", "s3cret", "MLFLOW_AZURE_KEY_VAULT_URL", "https://my-vault.vault.usgovcloudapi.net"),
-			map[string]string{"client_secret": "s3cret"}, "login.microsoftonline.us"},
-		{"an authority that is set", servicePrincipal("AZURE_CLIENT_SECRET", "s3cret", "AZURE_AUTHORITY_HOST", " login.microsoftonline.us/ "),
-			map[string]string{"client_secret": "s3cret"}, "login.microsoftonline.us"},
+		{"China", servicePrincipal("AZURE_CLIENT_SECRET", ourSecret, "MLFLOW_AZURE_KEY_VAULT_URL", "https://my-vault.vault.azure.cn"),
+			map[string]string{"client_secret": ourSecret, "scope": "https://vault.azure.cn/.default openid offline_access profile"}, "login.chinacloudapi.cn"},
+		{"US Government", servicePrincipal("AZURE_CLIENT_SECRET", ourSecret, "MLFLOW_AZURE_KEY_VAULT_URL", "https://my-vault.vault.usgovcloudapi.net"),
+			map[string]string{"client_secret": ourSecret}, "login.microsoftonline.us"},
+		{"an authority that is set", servicePrincipal("AZURE_CLIENT_SECRET", ourSecret, "AZURE_AUTHORITY_HOST", " login.microsoftonline.us/ "),
+			map[string]string{"client_secret": ourSecret}, "login.microsoftonline.us"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			setenv(t, c.vars)
 			s := newStandin()
-			s.put("token")
+			s.put(ourSecret)
 			for _, cloud := range []string{"vault.azure.cn", "vault.usgovcloudapi.net"} {
 				if strings.HasSuffix(c.vars["MLFLOW_AZURE_KEY_VAULT_URL"], cloud) {
 					s.challenge = strings.Replace(s.challenge, "vault.azure.net", cloud, 1)
@@ -111,7 +111,7 @@ func TestLogins(t *testing.T) {
 			}
 			p := fromEnv(t, s)
 			for range 3 {
-				if fetchToken(t, p) != "token" {
+				if fetchToken(t, p) != ourSecret {
 					t.Error("wrong secret")
 				}
 			}
@@ -146,7 +146,7 @@ func TestPrograms(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := newStandin()
-			s.put("token")
+			s.put(ourSecret)
 			p := fromEnv(t, s)
 			if program == "none" {
 				_, err := p.Fetch(t.Context())
@@ -172,7 +172,7 @@ func TestPrograms(t *testing.T) {
 func TestNoCredential(t *testing.T) {
 	setenv(t, minimal("AZURE_TENANT_ID", " "))
 	s := newStandin()
-	s.put("token")
+	s.put(ourSecret)
 	p := fromEnv(t, s)
 	_, err := p.Fetch(t.Context())
 	wantError(t, err, secretsauth.ErrConfig,
@@ -189,7 +189,7 @@ func TestNoCredential(t *testing.T) {
 	}
 
 	// It is set up while the program runs.
-	for name, value := range servicePrincipal("AZURE_CLIENT_SECRET", "s3cret") {
+	for name, value := range servicePrincipal("AZURE_CLIENT_SECRET", ourSecret) {
 		t.Setenv(name, value)
 	}
 	fetchToken(t, p)
@@ -229,7 +229,7 @@ func TestVirtualMachine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, minimal("AZURE_CLIENT_ID", c.id))
 			s := newStandin()
-			s.put("token")
+			s.put(ourSecret)
 			s.before = func(req *http.Request) *reply {
 				switch {
 				case req.URL.Hostname() != "169.254.169.254":
@@ -255,7 +255,7 @@ func TestVirtualMachine(t *testing.T) {
 func TestAManagedIdentitysTokenIsRevoked(t *testing.T) {
 	setenv(t, minimal("IDENTITY_ENDPOINT", "http://identity.test/msi/token", "IDENTITY_HEADER", "identity-header", "AZURE_CLIENT_ID", rand.Text()))
 	s := newStandin()
-	s.put("token")
+	s.put(ourSecret)
 	p := fromEnv(t, s)
 	fetchToken(t, p)
 	revoked := "Bearer " + s.tokens[len(s.tokens)-1]
@@ -283,7 +283,7 @@ func aad(status int, code, text string) reply {
 
 func TestRefusedLogins(t *testing.T) {
 	federated := writeFile(t, "token", "service-account-token", 0o600)
-	withSecret := servicePrincipal("AZURE_CLIENT_SECRET", "s3cret")
+	withSecret := servicePrincipal("AZURE_CLIENT_SECRET", ourSecret)
 	for _, c := range []struct {
 		name   string
 		vars   map[string]string
@@ -309,7 +309,7 @@ func TestRefusedLogins(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			setenv(t, c.vars)
 			s := newStandin()
-			s.put("token")
+			s.put(ourSecret)
 			s.login = func(*http.Request, url.Values) reply { return c.answer }
 			p := fromEnv(t, s)
 			_, err := p.Fetch(t.Context())
@@ -361,7 +361,7 @@ func TestBadCredentials(t *testing.T) {
 	t.Run("another tenant that is allowed", func(t *testing.T) {
 		setenv(t, servicePrincipal("AZURE_TENANT_ID", "99999999-2222-3333-4444-555555555555", "AZURE_CLIENT_SECRET", "x", "AZURE_ADDITIONALLY_ALLOWED_TENANTS", "y ; "+tenant))
 		s := newStandin()
-		s.put("token")
+		s.put(ourSecret)
 		fetchToken(t, fromEnv(t, s))
 	})
 }
@@ -371,7 +371,7 @@ func TestACertificateIsReplaced(t *testing.T) {
 	file := writeFile(t, "app.pem", pemOf(t), 0o600)
 	setenv(t, servicePrincipal("AZURE_CLIENT_CERTIFICATE_PATH", file))
 	s := newStandin()
-	s.put("token")
+	s.put(ourSecret)
 	var assertions []string
 	s.login = func(_ *http.Request, form url.Values) reply {
 		header, _, _ := strings.Cut(form.Get("client_assertion"), ".") // names the certificate
@@ -392,9 +392,9 @@ func TestACertificateIsReplaced(t *testing.T) {
 // The whole way over TLS, with an authority on loopback, which is not looked up
 // elsewhere.
 func TestLoopbackAuthority(t *testing.T) {
-	setenv(t, servicePrincipal("AZURE_CLIENT_SECRET", "s3cret"))
+	setenv(t, servicePrincipal("AZURE_CLIENT_SECRET", ourSecret))
 	s := newStandin()
-	s.put("token")
+	s.put(ourSecret)
 	server := httptest.NewTLSServer(s)
 	t.Cleanup(server.Close)
 	t.Setenv("MLFLOW_AZURE_KEY_VAULT_URL", server.URL)

@@ -2,7 +2,6 @@ package azure_test
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/azure"
 )
 
@@ -35,10 +35,13 @@ func TestMain(m *testing.M) {
 	server := httptest.NewServer(newStandin())
 	_ = os.Setenv("IDENTITY_ENDPOINT", server.URL+"/msi/token")
 	_ = os.Setenv("IDENTITY_HEADER", "identity-header")
-	code := m.Run()
+	code := canary.Net(m).Run()
 	server.Close()
 	os.Exit(code)
 }
+
+// ourSecret is what a test hides that has no secret of its own to hide.
+var ourSecret = canary.New()
 
 func azureVariable(name string) bool {
 	for _, prefix := range []string{"AZURE_", "MLFLOW_", "IDENTITY_", "MSI_", "IMDS_"} {
@@ -110,13 +113,13 @@ func newStandin() *standin {
 		},
 		identity: func(query url.Values) reply {
 			return reply{status: 200, body: fmt.Sprintf(`{"access_token":%q,"expires_on":"4102444800","resource":%q,"token_type":"Bearer"}`,
-				"token-"+rand.Text(), query.Get("resource"))}
+				"token-"+canary.New(), query.Get("resource"))}
 		},
 	}
 }
 
 func granted() reply {
-	return reply{status: 200, body: fmt.Sprintf(`{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":%q}`, "token-"+rand.Text())}
+	return reply{status: 200, body: fmt.Sprintf(`{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":%q}`, "token-"+canary.New())}
 }
 
 func (s *standin) put(value string) { s.store(secretOf(value, "")) }
@@ -278,21 +281,21 @@ func (s *standin) config(changes ...func(*azure.Config)) azure.Config {
 	return cfg
 }
 
-func (s *standin) provider(t *testing.T, changes ...func(*azure.Config)) *azure.Provider {
+func (s *standin) provider(t *testing.T, changes ...func(*azure.Config)) netted {
 	t.Helper()
 	return newProvider(t, s.config(changes...))
 }
 
-func newProvider(t *testing.T, cfg azure.Config) *azure.Provider {
+func newProvider(t *testing.T, cfg azure.Config) netted {
 	t.Helper()
 	p, err := azure.New(cfg)
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
-	return p
+	return netted{p}
 }
 
-func fetchToken(t *testing.T, p *azure.Provider) string {
+func fetchToken(t *testing.T, p netted) string {
 	t.Helper()
 	secret, err := p.Fetch(context.Background())
 	if err != nil {
@@ -329,5 +332,13 @@ func wantFailure(t *testing.T, err, kind error, says ...string) *secretsauth.Err
 	return e
 }
 
-// canary is a secret that no output may hold.
-func canary() string { return "canary-" + rand.Text() }
+// netted is a Provider with the leak net beneath it.
+type netted struct{ *azure.Provider }
+
+func (n netted) Fetch(ctx context.Context) (secretsauth.Secret, error) {
+	secret, err := n.Provider.Fetch(ctx)
+	canary.KeepValue("a secret", secret)
+	canary.KeepValue("an error of Fetch", err)
+	canary.KeepValue("a Provider", n.Provider)
+	return secret, err
+}

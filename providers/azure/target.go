@@ -1,12 +1,12 @@
 package azure
 
 import (
-	"net"
 	"net/url"
 	"regexp"
 	"strings"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/loopback"
 )
 
 // target is what a Config points at, checked and in one form.
@@ -74,7 +74,7 @@ func (t *target) setAuthority(raw string) error {
 		return badConfig("AZURE_AUTHORITY_HOST (Config.AuthorityHost) is not the https address of an authority",
 			"unset it, or export AZURE_AUTHORITY_HOST=https://login.microsoftonline.com")
 	}
-	t.authority, t.local = "https://"+strings.ToLower(u.Host), isLoopback(strings.ToLower(u.Hostname()))
+	t.authority, t.local = "https://"+strings.ToLower(u.Host), loopback.Host(u.Hostname())
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (t *target) setVault(raw string) error {
 		return bad("has a query or a fragment", example)
 	}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-	if t.loopback = isLoopback(host); t.loopback {
+	if t.loopback = loopback.Host(host); t.loopback {
 		t.address = u.Scheme + "://" + strings.ToLower(u.Host)
 		return nil
 	}
@@ -165,11 +165,6 @@ func (t *target) checkCloud() error {
 	}
 	return badConfig("MLFLOW_AZURE_KEY_VAULT_URL (Config.VaultURL) is no address of Key Vault",
 		"it ends in vault.azure.net, vault.azure.cn or vault.usgovcloudapi.net; in a private cloud set AZURE_AUTHORITY_HOST, too")
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 func (t *target) setName(name string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -56,6 +57,36 @@ var broken = map[string]struct {
 		}
 		return s, err
 	}, "token"},
+	aRedirectFollowed: {nil, "a_redirect_to_another_host"},
+}
+
+const aRedirectFollowed = "a redirect followed"
+
+// follower is reached by HTTP and follows redirects. Of what goes wrong it says no more
+// than that something did, as this module's providers do.
+func follower(t *testing.T, client *http.Client) providertest.Fixture {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	m := &memory{}
+	f := m.fixture()
+	f.NoHTTP = false
+	f.Provider = secretsauth.ProviderFunc(func(ctx context.Context) (secretsauth.Secret, error) {
+		down := &secretsauth.Error{Kind: secretsauth.ErrUnavailable, Summary: "the store is down"}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+		if err != nil {
+			return secretsauth.Secret{}, err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return secretsauth.Secret{}, down
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return secretsauth.Secret{}, down
+		}
+		return m.Fetch(ctx)
+	})
+	return f
 }
 
 type brokenProvider struct {
@@ -74,6 +105,10 @@ func TestBroken(t *testing.T) {
 	b, ok := broken[os.Getenv(brokenVariable)]
 	if !ok {
 		t.Skip("run by TestTheSuiteNotices")
+	}
+	if b.fetch == nil {
+		providertest.Run(t, follower)
+		return
 	}
 	providertest.Run(t, func(*testing.T, *http.Client) providertest.Fixture {
 		m := &memory{}

@@ -33,8 +33,8 @@ type Config struct {
 	// MLFLOW_VAULT_SECRET_VERSION.
 	SecretVersion int
 
-	// Token is a Vault token. VAULT_TOKEN. Default: one of the logins below; with
-	// none of them either, the file ~/.vault-token of "vault login".
+	// Token is a Vault token. VAULT_TOKEN. Default: one of the logins below or, if
+	// none is configured, the file ~/.vault-token of "vault login".
 	Token string
 
 	// RoleID and SecretID log in by AppRole. VAULT_ROLE_ID, VAULT_SECRET_ID.
@@ -55,8 +55,8 @@ type Config struct {
 	AuthMount string
 
 	// TTL and Mode go with the secret, as hints for a cache
-	// ([secretsauth.Secret.WithTTL], WithMode). MLFLOW_VAULT_TTL_SEC,
-	// MLFLOW_VAULT_AUTH_MODE.
+	// ([secretsauth.Secret.WithTTL], WithMode). Default: no hint; a negative TTL is
+	// refused. MLFLOW_VAULT_TTL_SEC, MLFLOW_VAULT_AUTH_MODE.
 	TTL  time.Duration
 	Mode secretsauth.AuthMode
 
@@ -87,15 +87,10 @@ func ConfigFromEnv() (Config, error) {
 		KubernetesTokenPath: env.Get("MLFLOW_VAULT_K8S_TOKEN_PATH"),
 		AuthMount:           env.Get("MLFLOW_VAULT_AUTH_MOUNT"),
 		TTL:                 env.TTL("MLFLOW_VAULT_TTL_SEC", log),
+		Mode:                secretsauth.AuthMode(env.Get("MLFLOW_VAULT_AUTH_MODE")),
 		MaxAttempts:         env.Attempts(log),
 	}
-	var badMode, badVersion error
-	if mode, err := secretsauth.ParseAuthMode(env.Get("MLFLOW_VAULT_AUTH_MODE")); err == nil {
-		cfg.Mode = mode
-	} else {
-		badMode = badConfig("MLFLOW_VAULT_AUTH_MODE is not an auth mode",
-			"use bearer or basic, or unset it to go by what the secret holds")
-	}
+	var badVersion error
 	// Another version than the one that was asked for would be another secret,
 	// so this one is not guessed.
 	if text := env.Get("MLFLOW_VAULT_SECRET_VERSION"); text != "" {
@@ -107,30 +102,32 @@ func ConfigFromEnv() (Config, error) {
 		}
 	}
 	_, _, err := cfg.check()
-	if err = env.Problems(err, badMode, badVersion); err != nil {
+	if err = env.Problems(err, badVersion); err != nil {
 		return Config{}, err
 	}
 	return cfg, nil
 }
 
 // check returns what c points at and how it logs in, or all that is wrong with it
-// and with the environment of Vault's client.
-func (c Config) check() (target, login, error) {
+// and with the environment of Vault's client. It brings Mode into one form.
+func (c *Config) check() (target, login, error) {
 	t, unresolved := c.resolve()
 	how, noLogin := c.newLogin()
 	var badMode, badTTL error
-	if _, err := secretsauth.ParseAuthMode(string(c.Mode)); err != nil {
+	mode, err := secretsauth.ParseAuthMode(string(c.Mode))
+	if err != nil {
 		badMode = badConfig("MLFLOW_VAULT_AUTH_MODE (Config.Mode) is not an auth mode",
-			"use secretsauth.AuthBearer or AuthBasic, or leave it empty")
+			"use bearer or basic, or leave it unset to go by what the secret holds")
 	}
+	c.Mode = mode
 	if c.TTL < 0 {
 		badTTL = badConfig("MLFLOW_VAULT_TTL_SEC (Config.TTL) is negative", "leave it zero for the default")
 	}
 	return t, how, env.Problems(unresolved, noLogin, badMode, badTTL, badVariables())
 }
 
-// String names address, path and way to log in. The path is not checked yet, so
-// it is quoted, and an address that may hold userinfo is left out.
+// String names address, path and way to log in. Of a Config that does not resolve it
+// shows nothing: the address may hold userinfo.
 func (c Config) String() string {
 	t, err := c.resolve()
 	if err != nil {

@@ -1,12 +1,12 @@
 package vault_test
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/providertest"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
@@ -14,7 +14,7 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	providertest.Run(t, func(t *testing.T, client *http.Client) providertest.Fixture {
-		token := rand.Text()
+		token := canary.New()
 		s := &standin{
 			mounts:  map[string]string{"secret": "2"},
 			secrets: map[string]reply{},

@@ -38,7 +38,7 @@ func setenv(t *testing.T, vars map[string]string) *bytes.Buffer {
 
 func minimal(more ...string) map[string]string {
 	vars := map[string]string{
-		"VAULT_ADDR": "https://vault.company.com", "MLFLOW_VAULT_SECRET_PATH": "secret/mlflow/auth", "VAULT_TOKEN": "s.token",
+		"VAULT_ADDR": "https://vault.company.com", "MLFLOW_VAULT_SECRET_PATH": "secret/mlflow/auth", "VAULT_TOKEN": rootToken,
 	}
 	for i := 0; i < len(more); i += 2 {
 		vars[more[i]] = more[i+1]
@@ -53,32 +53,32 @@ func TestConfigFromEnv(t *testing.T) {
 		want vault.Config
 		log  string
 	}{
-		{name: "least", vars: minimal(), want: vault.Config{Token: "s.token"}},
-		{name: "spaces", vars: minimal("VAULT_ADDR", " https://vault.company.com\n", "VAULT_TOKEN", " s.token ", "MLFLOW_VAULT_SECRET_PATH", " secret/mlflow/auth "),
-			want: vault.Config{Token: "s.token"}},
+		{name: "least", vars: minimal(), want: vault.Config{Token: rootToken}},
+		{name: "spaces", vars: minimal("VAULT_ADDR", " https://vault.company.com\n", "VAULT_TOKEN", " "+rootToken+" ", "MLFLOW_VAULT_SECRET_PATH", " secret/mlflow/auth "),
+			want: vault.Config{Token: rootToken}},
 		{name: "everything", vars: minimal(
 			"VAULT_NAMESPACE", " admin ", "VAULT_ROLE_ID", "r ", "VAULT_SECRET_ID", " s", "MLFLOW_VAULT_K8S_ROLE", "k",
 			"MLFLOW_VAULT_K8S_TOKEN_PATH", "/tmp/t ", "MLFLOW_VAULT_AUTH_MOUNT", " m", "MLFLOW_VAULT_SECRET_VERSION", " 3 ",
 			"MLFLOW_VAULT_TTL_SEC", "60", "MLFLOW_VAULT_AUTH_MODE", " Bearer", "MLFLOW_SECRETS_MAX_RETRIES", "5"),
 			want: vault.Config{
-				Token: "s.token", Namespace: "admin", RoleID: "r", SecretID: "s", KubernetesRole: "k", KubernetesTokenPath: "/tmp/t",
+				Token: rootToken, Namespace: "admin", RoleID: "r", SecretID: "s", KubernetesRole: "k", KubernetesTokenPath: "/tmp/t",
 				AuthMount: "m", SecretVersion: 3, TTL: time.Minute, Mode: secretsauth.AuthBearer, MaxAttempts: 5,
 			}},
 		{name: "empty", vars: minimal(
 			"VAULT_NAMESPACE", "", "VAULT_ROLE_ID", " ", "VAULT_SECRET_ID", "", "MLFLOW_VAULT_K8S_ROLE", "", "MLFLOW_VAULT_K8S_TOKEN_PATH", "",
 			"MLFLOW_VAULT_AUTH_MOUNT", "", "MLFLOW_VAULT_SECRET_VERSION", " ", "MLFLOW_VAULT_TTL_SEC", "", "MLFLOW_VAULT_AUTH_MODE", "",
 			"MLFLOW_SECRETS_MAX_RETRIES", ""),
-			want: vault.Config{Token: "s.token"}},
+			want: vault.Config{Token: rootToken}},
 		{name: "approle", vars: minimal("VAULT_TOKEN", "", "VAULT_ROLE_ID", "r", "VAULT_SECRET_ID", "s"), want: vault.Config{RoleID: "r", SecretID: "s"}},
 		{name: "kubernetes", vars: minimal("VAULT_TOKEN", "", "MLFLOW_VAULT_K8S_ROLE", "k"), want: vault.Config{KubernetesRole: "k"}},
-		{name: "half an approle beside a token", vars: minimal("VAULT_ROLE_ID", "r"), want: vault.Config{Token: "s.token", RoleID: "r"}},
-		{name: "attempts: text", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "many"), want: vault.Config{Token: "s.token"}, log: "MLFLOW_SECRETS_MAX_RETRIES"},
-		{name: "attempts: zero", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "0"), want: vault.Config{Token: "s.token"}, log: "MLFLOW_SECRETS_MAX_RETRIES"},
-		{name: "attempts: negative", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "-1"), want: vault.Config{Token: "s.token"}, log: "MLFLOW_SECRETS_MAX_RETRIES"},
-		{name: "attempts: huge", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "9999999999"), want: vault.Config{Token: "s.token"}, log: "MLFLOW_SECRETS_MAX_RETRIES"},
-		{name: "ttl: text", vars: minimal("MLFLOW_VAULT_TTL_SEC", "5m"), want: vault.Config{Token: "s.token"}, log: "MLFLOW_VAULT_TTL_SEC"},
-		{name: "ttl: negative", vars: minimal("MLFLOW_VAULT_TTL_SEC", "-5"), want: vault.Config{Token: "s.token"}, log: "MLFLOW_VAULT_TTL_SEC"},
-		{name: "ttl: too long", vars: minimal("MLFLOW_VAULT_TTL_SEC", "90000"), want: vault.Config{Token: "s.token", TTL: 24 * time.Hour}, log: "MLFLOW_VAULT_TTL_SEC"},
+		{name: "half an approle beside a token", vars: minimal("VAULT_ROLE_ID", "r"), want: vault.Config{Token: rootToken, RoleID: "r"}},
+		{name: "attempts: text", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "many"), want: vault.Config{Token: rootToken}, log: "MLFLOW_SECRETS_MAX_RETRIES"},
+		{name: "attempts: zero", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "0"), want: vault.Config{Token: rootToken}, log: "MLFLOW_SECRETS_MAX_RETRIES"},
+		{name: "attempts: negative", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "-1"), want: vault.Config{Token: rootToken}, log: "MLFLOW_SECRETS_MAX_RETRIES"},
+		{name: "attempts: huge", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "9999999999"), want: vault.Config{Token: rootToken}, log: "MLFLOW_SECRETS_MAX_RETRIES"},
+		{name: "ttl: text", vars: minimal("MLFLOW_VAULT_TTL_SEC", "5m"), want: vault.Config{Token: rootToken}, log: "MLFLOW_VAULT_TTL_SEC"},
+		{name: "ttl: negative", vars: minimal("MLFLOW_VAULT_TTL_SEC", "-5"), want: vault.Config{Token: rootToken}, log: "MLFLOW_VAULT_TTL_SEC"},
+		{name: "ttl: too long", vars: minimal("MLFLOW_VAULT_TTL_SEC", "90000"), want: vault.Config{Token: rootToken, TTL: 24 * time.Hour}, log: "MLFLOW_VAULT_TTL_SEC"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			log := setenv(t, c.vars)
@@ -244,7 +244,7 @@ func TestEveryProblemIsReported(t *testing.T) {
 			"VAULT_SKIP_VERIFY": hidden, "VAULT_CLIENT_TIMEOUT": hidden, "VAULT_HEADERS": hidden,
 		}, []string{
 			"VAULT_ADDR", "MLFLOW_VAULT_SECRET_PATH", "VAULT_NAMESPACE", "MLFLOW_VAULT_AUTH_MOUNT", "VAULT_ROLE_ID", "VAULT_SECRET_ID",
-			"VAULT_SKIP_VERIFY", "VAULT_CLIENT_TIMEOUT", "VAULT_HEADERS", "MLFLOW_VAULT_AUTH_MODE", "MLFLOW_VAULT_SECRET_VERSION",
+			"MLFLOW_VAULT_AUTH_MODE", "VAULT_SKIP_VERIFY", "VAULT_CLIENT_TIMEOUT", "VAULT_HEADERS", "MLFLOW_VAULT_SECRET_VERSION",
 		}},
 		{"one is wrong", minimal("VAULT_RATE_LIMIT", hidden), []string{"VAULT_RATE_LIMIT cannot be used"}},
 		{"one of two", minimal("VAULT_CACERT_BYTES", hidden, "VAULT_CLIENT_TIMEOUT", "1d"), []string{"VAULT_CACERT_BYTES or VAULT_CLIENT_TIMEOUT cannot be used"}},

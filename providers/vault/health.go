@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 )
@@ -60,9 +61,12 @@ func (h health) unready() (summary, fix string) {
 
 const toActive = "set VAULT_ADDR to the active node or to the load balancer"
 
+// ailmentTimeout is short: the read has failed already, and this only says why.
+const ailmentTimeout = 2 * time.Second
+
 // ailment is why Vault does not work, as far as sys/health tells.
 func (s *session) ailment(ctx context.Context) (summary, fix string) {
-	ctx, cancel := context.WithTimeout(ctx, maxPause)
+	ctx, cancel := context.WithTimeout(ctx, ailmentTimeout)
 	defer cancel()
 	h, _, err := s.health(ctx)
 	if err != nil || h.Initialized == nil {

@@ -2,7 +2,6 @@ package vault_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
@@ -25,7 +25,7 @@ func look(t *testing.T, cfg vault.Config, id string) inspect.Finding {
 	return lookAt(t, newProvider(t, cfg), id)
 }
 
-func lookAt(t *testing.T, p *vault.Provider, id string) inspect.Finding {
+func lookAt(t *testing.T, p netted, id string) inspect.Finding {
 	t.Helper()
 	steps := p.Inspect(inspect.Options{}).Steps
 	i := slices.IndexFunc(steps, func(s inspect.Step) bool { return s.ID == id })
@@ -33,6 +33,7 @@ func lookAt(t *testing.T, p *vault.Provider, id string) inspect.Finding {
 		t.Fatalf("no step %s", id)
 	}
 	f := steps[i].Look(t.Context())
+	canary.KeepValue("a finding", f)
 	if strings.Contains(f.Summary+f.Cause+f.Fix, "\n") || f.Summary == "" {
 		t.Errorf("%s is not one line each: %+v", id, f)
 	}
@@ -71,7 +72,7 @@ func TestInspectFollowsAFetch(t *testing.T) {
 	for _, step := range store.Steps {
 		last = step.Look(t.Context())
 		got = append(got, fmt.Sprintf("%s %s: %s", last.Status, step.ID, last.Summary))
-		wantNoLeak(t, step.ID, printed(last), value, "s.token1", "secret-id")
+		canary.AbsentFrom(t, step.ID, last, value, login(1), secretID)
 	}
 	want := []string{
 		`pass store.health: initialised, unsealed, version "2.7.2"`,
@@ -153,7 +154,7 @@ func TestHealth(t *testing.T) {
 
 func TestVersionsThatDoNotLookLikeOnesAreNotShown(t *testing.T) {
 	t.Parallel()
-	secret := canary()
+	secret := canary.New()
 	for _, version := range []string{secret, "1.2.3 " + secret, "1", "", `1.2\n3`, "1." + strings.Repeat("2", 99), "<b>1.2.3"} {
 		s, _ := newStandin()
 		s.health = reply{status: 200, body: `{"initialized":true,"sealed":false,"version":"` + version + `"}`}
@@ -286,7 +287,7 @@ func TestATokenThatWasRevokedIsReplacedBeforeItIsLookedAt(t *testing.T) {
 	s, _ := newStandin()
 	p := newProvider(t, s.withAppRole(s.config("secret/mlflow/auth"), 3600, "*"))
 	fetchToken(t, p)
-	s.setToken("s.token1")
+	s.setToken(login(1))
 	outcome{status: inspect.Pass, summary: "logged in by AppRole"}.check(t, lookAt(t, p, "store.auth"))
 	if n := s.count("PUT auth/"); n != 2 {
 		t.Errorf("%d logins", n)
@@ -448,7 +449,7 @@ func TestLookAtTheSecret(t *testing.T) {
 			if strings.Contains(f.Cause, "red") || strings.Contains(f.Cause, "yyy") {
 				t.Errorf("cause %q shows a name that does not print, or a long one", f.Cause)
 			}
-			wantNoLeak(t, "finding", printed(f), value)
+			canary.AbsentFrom(t, "finding", f, value)
 		})
 	}
 }
@@ -457,7 +458,7 @@ func TestASecretThatIsNoCredentialWasReadAllTheSame(t *testing.T) {
 	t.Parallel()
 	for path, summary := range map[string]string{"secret/mlflow/auth": "(version 1, ", "kv1/mlflow/auth": "(KV version 1)"} {
 		s, _ := newStandin()
-		value := canary()
+		value := canary.New()
 		s.secrets["kv1/mlflow/auth"] = ok(`{"value":"` + value + `"}`)
 		s.secrets["secret/data/mlflow/auth"] = kv2(`{"value":"` + value + `"}`)
 		f := look(t, s.config(path), "store.secret")
@@ -466,7 +467,8 @@ func TestASecretThatIsNoCredentialWasReadAllTheSame(t *testing.T) {
 			t.Error("there is a secret")
 		}
 		wantError(t, f.Invalid, secretsauth.ErrInvalidSecret, `neither a field "token"`)
-		wantNoLeak(t, path, printed(f)+f.Invalid.Error(), value)
+		canary.AbsentFrom(t, path, f, value)
+		canary.AbsentFrom(t, path, f.Invalid, value)
 	}
 }
 
@@ -547,11 +549,8 @@ func TestFindingsQuoteNoAnswer(t *testing.T) {
 					p, secrets := echoing(t, "secret/mlflow/nope", status, form, at)
 					for _, step := range p.Inspect(inspect.Options{}).Steps {
 						f := step.Look(t.Context())
-						text := printed(f)
-						for e := f.Invalid; e != nil; e = errors.Unwrap(e) {
-							text += e.Error()
-						}
-						wantNoLeak(t, step.ID, text, secrets...)
+						canary.AbsentFrom(t, step.ID, f, secrets...)
+						canary.AbsentFrom(t, step.ID, f.Invalid, secrets...)
 					}
 				})
 			}

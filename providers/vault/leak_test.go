@@ -2,53 +2,23 @@ package vault_test
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
 
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"}
-
-// printed is v in every way that fmt, json and slog print.
-func printed(v any) string {
-	var b strings.Builder
-	for _, verb := range verbs {
-		fmt.Fprintf(&b, verb+"\n", v)
-		fmt.Fprintf(&b, verb+"\n", struct{ Field any }{v})
-		fmt.Fprintf(&b, verb+"\n", []any{v})
-	}
-	if text, err := json.Marshal(v); err == nil {
-		b.Write(text)
-	}
-	slog.New(slog.NewTextHandler(&b, nil)).Info("", "v", v)
-	slog.New(slog.NewJSONHandler(&b, nil)).Info("", "v", v)
-	return b.String()
-}
-
-func wantNoLeak(t *testing.T, where, text string, secrets ...string) {
-	t.Helper()
-	for _, secret := range secrets {
-		for _, form := range []string{secret, fmt.Sprintf("%x", secret), base64.StdEncoding.EncodeToString([]byte(secret)), strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"), secret[len(secret)-6:]} {
-			if strings.Contains(text, form) {
-				t.Errorf("%s leaks a secret: %.300s", where, text)
-				return
-			}
-		}
-	}
-}
 
 // S155
 func TestConfigAndProviderPrintNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, login := range []string{"token", "approle"} {
 		s, value := newStandin()
-		token, secretID := canary(), canary()
+		token, secretID := canary.New(), canary.New()
 		cfg := s.config("secret/mlflow/auth")
 		if login == "token" {
 			cfg.Token = token
@@ -66,13 +36,13 @@ func TestConfigAndProviderPrintNoSecret(t *testing.T) {
 		cfg.HTTPClient = nil
 		type copied struct{ *vault.Provider }
 		for _, verb := range verbs { // fmt calls no method of an unexported field
-			wantNoLeak(t, login+" hidden Provider", fmt.Sprintf(verb, struct{ p any }{p}), token, secretID, value)
+			canary.Absent(t, login+" hidden Provider", fmt.Sprintf(verb, struct{ p any }{p.Provider}), token, secretID, value)
 		}
 		for name, v := range map[string]any{
-			"Config": cfg, "*Config": &cfg, "Provider": p, "copy": copied{p},
+			"Config": cfg, "*Config": &cfg, "Provider": p.Provider, "copy": copied{p.Provider},
 			"Config in a field": struct{ C vault.Config }{cfg},
 		} {
-			wantNoLeak(t, login+" "+name, printed(v), token, secretID, value)
+			canary.AbsentFrom(t, login+" "+name, v, token, secretID, value)
 		}
 		if got := fmt.Sprintf("%+v", p); got != "vault:https://vault.company.com:secret/mlflow/auth" {
 			t.Errorf("Provider prints as %q", got)
@@ -85,10 +55,10 @@ func TestConfigAndProviderPrintNoSecret(t *testing.T) {
 
 // echoing is a provider whose server, below one place, answers with all it was sent
 // and the secret too.
-func echoing(t *testing.T, path string, status int, form, at string) (p *vault.Provider, secrets []string) {
+func echoing(t *testing.T, path string, status int, form, at string) (p netted, secrets []string) {
 	t.Helper()
 	s, value := newStandin()
-	token, secretID := canary(), canary()
+	token, secretID := canary.New(), canary.New()
 	cfg := s.config(path)
 	cfg.Token, cfg.RoleID, cfg.SecretID, cfg.MaxAttempts = "", "role", secretID, 1
 	s.login = func(s *standin, _ string, _ map[string]string) reply {
@@ -116,7 +86,7 @@ func TestErrorsQuoteNoAnswer(t *testing.T) {
 					t.Parallel()
 					p, secrets := echoing(t, "secret/mlflow/auth", status, form, at)
 					if _, err := p.Fetch(context.Background()); err != nil {
-						wantNoLeak(t, "error", err.Error()+printed(err), secrets...)
+						canary.AbsentFrom(t, "error", err, secrets...)
 					}
 				})
 			}

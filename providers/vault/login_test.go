@@ -20,15 +20,15 @@ import (
 func (s *standin) withAppRole(cfg vault.Config, lease int, rights ...string) vault.Config {
 	n := 0
 	s.login = func(s *standin, mount string, body map[string]string) reply {
-		if mount != "approle" || body["role_id"] != "role" || body["secret_id"] != "secret-id" {
+		if mount != "approle" || body["role_id"] != "role" || body["secret_id"] != secretID {
 			return reply{status: 400, body: `{"errors":["invalid role or secret ID"]}`}
 		}
 		n++
-		token := fmt.Sprintf("s.token%d", n)
+		token := login(n)
 		s.tokens[token] = rights
 		return granted(token, lease)
 	}
-	cfg.Token, cfg.RoleID, cfg.SecretID = "", "role", "secret-id"
+	cfg.Token, cfg.RoleID, cfg.SecretID = "", "role", secretID
 	return cfg
 }
 
@@ -72,7 +72,7 @@ func TestOneLoginMoreWhenATokenIsNoLongerGood(t *testing.T) {
 	s, want := newStandin()
 	p := newProvider(t, s.withAppRole(s.config("secret/mlflow/auth"), 3600, "secret/data/mlflow/auth"))
 	fetchToken(t, p)
-	s.setToken("s.token1")
+	s.setToken(login(1))
 	before := len(s.seen())
 	if fetchToken(t, p) != want {
 		t.Error("wrong secret")
@@ -256,7 +256,7 @@ func TestConcurrentFetchesShareALogin(t *testing.T) {
 		if n := s.count("PUT auth/"); n != 1 {
 			t.Errorf("%d logins", n)
 		}
-		s.setToken("s.token1") // revoked: all of them are told 403
+		s.setToken(login(1)) // revoked: all of them are told 403
 		all()
 		if n := s.count("PUT auth/"); n != 2 {
 			t.Errorf("%d logins after the revocation", n)

@@ -16,7 +16,8 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth/internal/nearest"
 )
 
-// What is not there is told with what is, as far as the token may see it.
+// Of what is not there the doctor says what there is instead, as far as the token may
+// see it.
 
 // withNeighbours adds to a secret that was not found the versions that it has, or
 // else the names beside it.

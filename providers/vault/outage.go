@@ -88,9 +88,9 @@ func (s *session) redirected(r *redirect) error {
 	case r.from.Hostname() == r.to.Hostname() && r.from.Scheme == "http" && r.to.Scheme == "https":
 		return badConfig(answered+" to https, which is not followed", "export VAULT_ADDR with https://")
 	case r.from.Scheme == "https" && r.to.Scheme == "http":
-		return unavailable(fmt.Sprintf("%s to plain http on %q, which is refused", answered, r.to.Host), fix+", with https://")
+		return unavailable(fmt.Sprintf("%s to plain http on %.100q, which is refused", answered, r.to.Host), fix+", with https://")
 	case r.from.Host != r.to.Host:
-		return unavailable(fmt.Sprintf("%s to another host, %q, which is refused: the token was not sent there", answered, r.to.Host), fix)
+		return unavailable(fmt.Sprintf("%s to another host, %.100q, which is refused: the token was not sent there", answered, r.to.Host), fix)
 	}
 	return unavailable(answered+", which is not followed", "check that VAULT_ADDR is Vault's own address, without a login page in front of it")
 }

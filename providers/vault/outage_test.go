@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
 
@@ -276,9 +277,9 @@ func TestRedirectsAreRefused(t *testing.T) {
 						w.WriteHeader(status)
 					}))
 					t.Cleanup(server.Close)
-					cfg := vault.Config{Address: server.URL, SecretPath: "secret/mlflow/auth", Token: "s.token-not-to-be-sent", HTTPClient: server.Client()}
+					cfg := vault.Config{Address: server.URL, SecretPath: "secret/mlflow/auth", Token: "hvs." + canary.New(), HTTPClient: server.Client()}
 					if login {
-						cfg.Token, cfg.RoleID, cfg.SecretID = "", "role", "secret-id"
+						cfg.Token, cfg.RoleID, cfg.SecretID = "", "role", secretID
 					}
 					_, err := newProvider(t, cfg).Fetch(context.Background())
 					wantError(t, err, c.kind, c.summary)

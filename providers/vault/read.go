@@ -12,8 +12,8 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth"
 )
 
-// found says what became of reading one place. The order is that of what a
-// failure tells while the engine is guessed.
+// found says what became of reading one place. The later it comes in this list, the
+// more a failure tells while the engine is guessed.
 type found int
 
 const (

@@ -4,32 +4,21 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 )
 
-const (
-	firstPause = 100 * time.Millisecond
-	// maxPause also caps Retry-After: a longer one is for the cache to obey, not
-	// for a request that waits (S121).
-	maxPause = 2 * time.Second
-)
-
 // do sends r until there is an answer that will not change by asking again, or
 // the session's attempts or the context are over.
 func (s *session) do(ctx context.Context, r request) (answer, error) {
-	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+	for attempt := 1; ; attempt++ {
 		a, err := s.try(ctx, r)
 		if err == nil && !mayPass(a.status) {
 			return a, nil
 		}
-		wait := pause/2 + rand.N(pause) //nolint:gosec // half to one and a half of it, no secret
-		if asked := httpanswer.RetryAfter(a.header, time.Now()); asked > 0 {
-			wait = min(asked, maxPause)
-		}
+		wait := httpanswer.Pause(attempt, httpanswer.RetryAfter(a.header, time.Now()))
 		if s.retries <= 0 || err != nil && !worthRetrying(err) || !sleep(ctx, wait) {
 			return answer{}, s.failed(ctx, a, err)
 		}

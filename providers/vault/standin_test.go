@@ -2,7 +2,6 @@ package vault_test
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,14 +9,19 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
+
+func TestMain(m *testing.M) { os.Exit(canary.Net(m).Run()) }
 
 // standin answers as OpenBao 2.7.2 does; the texts are its own.
 type standin struct {
@@ -232,15 +236,16 @@ func (s *standin) seen() []string {
 	return slices.Clone(s.requests)
 }
 
-// canary is a secret that no output may hold.
-func canary() string { return "canary-" + rand.Text() }
+// What the tests log in with, besides what they are about.
+var rootToken, secretID, granter = "hvs." + canary.New(), canary.New(), canary.New()
 
-const rootToken = "root-token-of-the-stand-in"
+// login is the token of the n-th login to withAppRole's stand-in.
+func login(n int) string { return granter + strconv.Itoa(n) }
 
 // newStandin has KV version 2 at secret and team/kv, and version 1 at kv1, each
 // with a token at mlflow/auth.
 func newStandin() (s *standin, secret string) {
-	secret = canary()
+	secret = canary.New()
 	data := fmt.Sprintf(`{"token":%q}`, secret)
 	return &standin{
 		mounts: map[string]string{"secret": "2", "team/kv": "2", "kv1": "1", "transit": "transit"},
@@ -265,16 +270,16 @@ func (s *standin) config(path string) vault.Config {
 	}
 }
 
-func newProvider(t *testing.T, cfg vault.Config) *vault.Provider {
+func newProvider(t *testing.T, cfg vault.Config) netted {
 	t.Helper()
 	p, err := vault.New(cfg)
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
-	return p
+	return netted{p}
 }
 
-func fetchToken(t *testing.T, p *vault.Provider) string {
+func fetchToken(t *testing.T, p netted) string {
 	t.Helper()
 	secret, err := p.Fetch(context.Background())
 	if err != nil {
@@ -306,4 +311,15 @@ func wantFailure(t *testing.T, err, kind error, summary string) *secretsauth.Err
 		t.Errorf("summary is %q, want %q in it", e.Summary, summary)
 	}
 	return e
+}
+
+// netted is a Provider with the leak net beneath it.
+type netted struct{ *vault.Provider }
+
+func (n netted) Fetch(ctx context.Context) (secretsauth.Secret, error) {
+	secret, err := n.Provider.Fetch(ctx)
+	canary.KeepValue("a secret", secret)
+	canary.KeepValue("an error of Fetch", err)
+	canary.KeepValue("a Provider", n.Provider)
+	return secret, err
 }
