@@ -14,6 +14,7 @@ import (
 func TestTimesFarOffDoNotOverflow(t *testing.T) {
 	t.Parallel()
 	t.Run("an expiry", func(t *testing.T) {
+		t.Parallel()
 		simulate(t, func(t *testing.T) {
 			w := newWorld(t, ttl(time.Hour))
 			w.store.set(func(s *fakeStore) {
@@ -26,6 +27,7 @@ func TestTimesFarOffDoNotOverflow(t *testing.T) {
 		})
 	})
 	t.Run("MaxStale", func(t *testing.T) {
+		t.Parallel()
 		simulate(t, func(t *testing.T) {
 			w := newWorld(t, ttl(time.Minute), func(c *secretsauth.Config) { c.MaxStale = math.MaxInt64 })
 			w.want("/", http.StatusOK)
@@ -35,6 +37,7 @@ func TestTimesFarOffDoNotOverflow(t *testing.T) {
 		})
 	})
 	t.Run("FetchTimeout", func(t *testing.T) {
+		t.Parallel()
 		simulate(t, func(t *testing.T) {
 			w := newWorld(t, func(c *secretsauth.Config) { c.FetchTimeout = math.MaxInt64 })
 			w.store.slow(time.Minute)

@@ -100,14 +100,16 @@ func serve(cmd *exec.Cmd, log, url string) (stop func(), err error) {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
 	go func() {
+		defer signal.Stop(interrupted) // the next interrupt is the program's own again
 		select {
 		case <-interrupted:
 			stop()
 		case <-exited:
 		}
 	}()
+	client := &http.Client{Timeout: 5 * time.Second}
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
-		if resp, err := http.Get(url); err == nil {
+		if resp, err := client.Get(url); err == nil {
 			if _ = resp.Body.Close(); resp.StatusCode == http.StatusOK {
 				return stop, nil
 			}

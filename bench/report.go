@@ -2,6 +2,7 @@ package main
 
 import (
 	_ "embed"
+	"errors"
 	"os"
 	"regexp"
 	"runtime"
@@ -24,11 +25,10 @@ func report(path string, t table) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	return page.Execute(file, map[string]any{
+	return errors.Join(page.Execute(file, map[string]any{
 		"CPU": cpu(), "Cores": runtime.NumCPU(), "OS": runtime.GOOS + "/" + runtime.GOARCH, "Go": runtime.Version(),
 		"Peers": versions(), "Table": t.markdown(), "Missed": t.missed(),
-	})
+	}), file.Close())
 }
 
 // missed are the measures whose goal was not reached.

@@ -68,8 +68,8 @@ func search(e effort) ([]row, error) {
 				return nil, err
 			}
 			var calls []span
-			if err := json.Unmarshal(out, &calls); err != nil || len(calls) != searches {
-				return nil, fmt.Errorf("%s printed %q, %w", filepath.Base(client[0]), out, err)
+			if json.Unmarshal(out, &calls) != nil || len(calls) != searches {
+				return nil, fmt.Errorf("%s printed %q in place of %d times", filepath.Base(client[0]), out, searches)
 			}
 			first[i] = min(first[i], work.without(calls[0]))
 			for _, call := range calls[1:] {

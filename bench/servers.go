@@ -35,20 +35,20 @@ func startOpenBao(dir, program, token, password string) (address string, stop fu
 	if err != nil {
 		return "", nil, err
 	}
+	body, err := json.Marshal(map[string]any{"data": map[string]string{"username": "admin", "password": password}})
+	if err != nil {
+		return "", nil, err
+	}
+	req, err := http.NewRequest(http.MethodPost, "http://"+address+"/v1/secret/data/mlflow/auth", bytes.NewReader(body))
+	if err != nil {
+		return "", nil, err
+	}
+	req.Header.Set("X-Vault-Token", token)
 	cmd := exec.Command(program, "server", "-dev", "-dev-no-store-token", "-dev-root-token-id="+token, "-dev-listen-address="+address)
 	cmd.Env = environ(dir)
 	if stop, err = serve(cmd, filepath.Join(dir, "bao.log"), "http://"+address+"/v1/sys/health"); err != nil {
 		return "", nil, err
 	}
-	body, err := json.Marshal(map[string]any{"data": map[string]string{"username": "admin", "password": password}})
-	if err != nil {
-		return "", stop, err
-	}
-	req, err := http.NewRequest(http.MethodPost, "http://"+address+"/v1/secret/data/mlflow/auth", bytes.NewReader(body))
-	if err != nil {
-		return "", stop, err
-	}
-	req.Header.Set("X-Vault-Token", token)
 	status, err := get(http.DefaultClient, req)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("OpenBao does not store the secret: status %d", status)

@@ -104,7 +104,7 @@ func TestTheSidecarFitsTogether(t *testing.T) {
 		"value: http://" + listen,
 		"mountPath: /var/run/secrets/vault,", // of the file "token", see MLFLOW_VAULT_K8S_TOKEN_PATH
 		"path: token, audience: vault,",
-		"audience=vault policies=mlflow-reader",
+		"audience=vault token_policies=mlflow-reader",
 		"bound_service_account_names=mlflow-training",
 		`command: ["/usr/local/bin/mlflow-secrets-auth", "cache", "status"]`,
 	} {

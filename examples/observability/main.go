@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"expvar"
 	"io"
 	"log/slog"
@@ -43,7 +44,7 @@ var credentials = expvar.NewMap("mlflow_credentials")
 func run(ctx context.Context, listener net.Listener, every time.Duration, log *slog.Logger) error {
 	server, err := url.Parse(os.Getenv("MLFLOW_TRACKING_URI"))
 	if err != nil {
-		return err
+		return errors.New("MLFLOW_TRACKING_URI is not a URL") // err repeats it, with the password that it may hold
 	}
 	store, err := providers.FromEnv(ctx)
 	if err != nil {

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -27,6 +28,9 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
+	if len(args) == 0 {
+		return errors.New("usage: servers URL=PATH…, such as https://mlflow.company.com=secret/mlflow/auth")
+	}
 	var all router
 	var urls []string
 	for _, arg := range args {
@@ -68,8 +72,9 @@ func list(ctx context.Context, client *http.Client, url string) (status string, 
 }
 
 // router passes every request on to the transport of its server. It only chooses:
-// each transport has an allow-list of one server and decides for itself, so that a
-// mistake here costs a credential its way and never sends it to the wrong server.
+// each transport has an allow-list of one server and decides for itself, so that
+// after a mistake here a request may lack its credential, but never carries another
+// server's.
 // A redirect from one server to another carries neither's.
 type router struct {
 	base    http.RoundTripper // nil: http.DefaultTransport

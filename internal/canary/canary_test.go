@@ -26,7 +26,7 @@ import (
 // leaky holds its secret as people do.
 type leaky struct{ Password string }
 
-func TestTheNetCatchesWhatItShould(t *testing.T) {
+func TestS152TheNetCatchesWhatItShould(t *testing.T) {
 	t.Parallel()
 	// Not New: what is let out here on purpose is none of Net's.
 	secret := rand.Text()
@@ -74,7 +74,7 @@ func TestTheNetCatchesWhatItShould(t *testing.T) {
 	}
 }
 
-func TestTheNetIsCastOverAllThatComesOut(t *testing.T) {
+func TestS152TheNetIsCastOverAllThatComesOut(t *testing.T) {
 	t.Parallel()
 	secret := rand.Text()
 	m := newMesh(secret)
@@ -131,11 +131,11 @@ func TestASecretTooShortToBeFoundIsRefused(t *testing.T) {
 	Shows("", "short")
 }
 
-// TestEverySecretIsACanary reads the module's tests: a secret that is a literal, or
+// TestS152EverySecretIsACanary reads the module's tests: a secret that is a literal, or
 // made otherwise, would go through the net, and a net that is not cast catches
 // nothing. Literals are for tests of a secret's form, for examples, and for fuzz
 // targets, whose findings must be found again.
-func TestEverySecretIsACanary(t *testing.T) {
+func TestS152EverySecretIsACanary(t *testing.T) {
 	t.Parallel()
 	made := regexp.MustCompile(`\b(NewToken|NewUserPassword|ParseSecret|store\.put)\((.*, )?(\[\]byte\()?("[^"]+"|\x60[^\x60]+\x60)\)|` +
 		`(?i)\b\w*(password|token|secret|canary|hidden)\w*\b[^"=:]*(:=|=|:) .*\brand\.Text\(`)

@@ -105,7 +105,7 @@ func (h *haul) same(err error) bool {
 	defer h.mu.Unlock()
 	last := h.last
 	h.last = err
-	return last == err
+	return last == err //nolint:errorlint // this very one
 }
 
 // search returns where the mesh has caught something.

@@ -26,8 +26,9 @@ and Transport.ClearCache.`,
 	}
 	cmd.AddCommand(
 		newCacheCommand("status", "Show entries, age, hit rate, reads, errors, rejections and next refresh",
-			`status tells what the cache of the running proxy holds, and how it has fared. The
-exit code is 1 if there is no proxy, or no credential in its cache.`, proxy.Status),
+			`status tells what the cache of the running proxy holds, and what has been counted
+since its start. The exit code is 1 if there is no proxy, or no credential in its
+cache.`, proxy.Status),
 		newCacheCommand("clear", "Drop the credential and read it again",
 			`clear has the running proxy drop its credential and read the store. It does so at
 most once in 10 s. The exit code is 1 if there is no proxy, if it was cleared
@@ -60,7 +61,7 @@ func newCacheCommand(name, short, long string, ask func(context.Context, string)
 				return failure(cmd, err)
 			}
 			if asJSON {
-				err = printJSON(cmd.OutOrStdout(), status)
+				err = printJSON(cmd, status)
 			} else {
 				printCache(cmd, status)
 			}

@@ -63,6 +63,18 @@ It is configured by the environment, as the library is.`,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(newInfo(), newDoctor(), newHosts(), newReport(), newVersion(), newProxy(), newCache(), newExec(), newHeader())
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = aCommand // else a misspelt one gets the program's help, and exit code 0
+	}
 	return root
+}
+
+// aCommand refuses arguments that do not name a command.
+func aCommand(cmd *cobra.Command, args []string) error {
+	found, rest, err := cmd.Root().Find(args)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("unknown command %q for %q", rest[0], found.CommandPath())
+	}
+	return err
 }

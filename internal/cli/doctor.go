@@ -43,10 +43,11 @@ and the store to the header, and with --dry-run to the tracking server. It says 
 each step whether it is well, and if not, why and what to do.
 
 The exit code is 0 if no check failed (warnings are allowed), 1 if one did, and 2
-if doctor was called in a way that has no meaning.
+for a usage error.
 
-It reads the secret twice. What a running process is doing (hit rate, rejections)
-its own log and Transport.Stats tell, and of a proxy cache status.`,
+It reads the secret twice. It cannot look into a running process: the hit rate and
+the rejections are in that process's log and Transport.Stats; for a running proxy
+see cache status.`,
 		Example: `  mlflow-secrets-auth doctor
   mlflow-secrets-auth doctor --dry-run https://mlflow.company.com
   mlflow-secrets-auth doctor --json | jq '.checks[] | select(.status == "fail")'
@@ -59,7 +60,7 @@ its own log and Transport.Stats tell, and of a proxy cache status.`,
 			x.Log = env.Logger()
 			report := x.run(cmd, asJSON)
 			if asJSON {
-				if err := printJSON(cmd.OutOrStdout(), report); err != nil {
+				if err := printJSON(cmd, report); err != nil {
 					return err
 				}
 			}

@@ -39,14 +39,14 @@ outlives a rotation take --proxy.
 
 With --proxy the program never holds the credential. It gets a proxy of its own, on
 this machine's loopback and for as long as it runs, as MLFLOW_TRACKING_URI, and in
-MLFLOW_TRACKING_TOKEN a token that is good for this proxy alone; cache status does
-not see it. Certificates that MLFLOW_TRACKING_SERVER_CERT_PATH and
-MLFLOW_TRACKING_CLIENT_CERT_PATH name are for the proxy, unless its flags name
+MLFLOW_TRACKING_TOKEN a token that is good for this proxy alone. The proxy has no
+control socket for cache status. Certificates that MLFLOW_TRACKING_SERVER_CERT_PATH
+and MLFLOW_TRACKING_CLIENT_CERT_PATH name are for the proxy, unless its flags name
 others.
 
 The tracking server is MLFLOW_TRACKING_URI, or --upstream. Its host must be covered
-by MLFLOW_SECRETS_ALLOWED_HOSTS, which must be set; one that is asked over plain
-http and is not this machine's needs --insecure-plain-http-upstream.
+by MLFLOW_SECRETS_ALLOWED_HOSTS, which must be set. Plain http to another machine
+needs --insecure-plain-http-upstream.
 
 The program's environment is ours, without what opens the store (VAULT_TOKEN,
 VAULT_ROLE_ID, VAULT_SECRET_ID, AZURE_CLIENT_SECRET and the like) and without other
@@ -56,8 +56,8 @@ all logins. A program of the same user can still read what that user can: files
 such as ~/.vault-token and ~/.aws/credentials, and the metadata service.
 
 Signals go to the program, and its exit code is exec's: 128 and the signal's number
-if a signal ended it. Codes of exec's own: 125 it did not come to running the
-program, 126 the program cannot be run, 127 it is not there.`,
+if a signal ended it. Codes of exec's own: 125 if it failed before running the
+program, 126 if the program cannot be run, 127 if it was not found.`,
 		Example: `  mlflow-secrets-auth exec -- python train.py
   mlflow-secrets-auth exec --proxy -- python train.py --epochs 100
   mlflow-secrets-auth exec --upstream https://mlflow.company.com -- mlflow experiments search`,
@@ -86,9 +86,7 @@ program, 126 the program cannot be run, 127 it is not there.`,
 	cmd.Flags().BoolVar(&x.proxy, "proxy", false, "give the program a proxy in place of the credential")
 	cmd.Flags().StringVar(&x.upstream, "upstream", "", "the tracking server's `URL`, in place of MLFLOW_TRACKING_URI")
 	cmd.Flags().BoolVar(&x.keepEnv, "keep-env", false, "leave the stores' logins in the program's environment")
-	cmd.Flags().StringVar(&x.tls.ca, "upstream-ca", "", "with --proxy: PEM `file` of the authorities that vouch for the server")
-	cmd.Flags().StringVar(&x.tls.cert, "client-cert", "", "with --proxy: PEM `file` of a certificate to show to the server")
-	cmd.Flags().StringVar(&x.tls.key, "client-key", "", "with --proxy: PEM `file` of that certificate's key")
+	x.tls.flags(cmd, "with --proxy: ")
 	plainHTTPFlag(cmd, &x.plainHTTP)
 	return cmd
 }

@@ -75,13 +75,3 @@ func explain(cmd *cobra.Command, patterns []string, text string) (allowed bool, 
 	cmd.Printf("%s %s://%s %s\n%s", mark, u.Scheme, inspect.Printable(u.Host), verdict, lines)
 	return decided.Allowed, nil
 }
-
-// failure tells err, with what to do.
-func failure(cmd *cobra.Command, err error) error {
-	f := inspect.Failed("", err)
-	cmd.PrintErrf("mlflow-secrets-auth: %s\n", f.Cause)
-	if f.Fix != "" {
-		cmd.PrintErrf("    fix:   %s\n", f.Fix)
-	}
-	return exit(bad)
-}

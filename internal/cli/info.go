@@ -56,16 +56,16 @@ func newInfo() *cobra.Command {
 		Long: `info shows version, providers, allow-list and settings, each with where it comes
 from. Secrets are masked. Nothing is sent: see doctor.
 
-The exit code is 1 if nothing usable is configured. How a running process fares
-(cache hit rate, rejections) its own log and Transport.Stats tell, and of a proxy
-cache status.`,
+The exit code is 1 if nothing usable is configured. It cannot look into a running
+process: the hit rate and the rejections are in that process's log and
+Transport.Stats; for a running proxy see cache status.`,
 		Example: `  mlflow-secrets-auth info
   mlflow-secrets-auth info --json | jq .providers`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			i := collect(cmd)
 			if asJSON {
-				if err := printJSON(cmd.OutOrStdout(), i); err != nil {
+				if err := printJSON(cmd, i); err != nil {
 					return err
 				}
 			} else {
@@ -207,7 +207,7 @@ func (i info) print(to io.Writer) {
 			line("  %s", oneLine(w))
 		}
 	}
-	line("\nThe cache is a process's own: its hit rate is in Transport.Stats and in the log; of a proxy: mlflow-secrets-auth cache status.")
+	line("\nEvery process has a cache of its own, whose hit rate is in its log and in Transport.Stats; for a running proxy: mlflow-secrets-auth cache status.")
 }
 
 func after(separator, text string) string {

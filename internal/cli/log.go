@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // logHandler writes a line a record, in the form of the guide: "WARNING: text". The
@@ -49,10 +50,10 @@ func levelName(l slog.Level) string {
 	return l.String()
 }
 
-// oneLine keeps terminal escapes and line ends out of the log (S165).
+// oneLine keeps terminal escapes and line ends out of what is printed (S165).
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
 			return '?'
 		}
 		return r

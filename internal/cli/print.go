@@ -8,6 +8,7 @@ import (
 
 	"github.com/fatih/color"
 	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/doctor"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
@@ -18,8 +19,13 @@ import (
 type painter struct{ on bool }
 
 func newPainter(to io.Writer) painter {
+	return painter{isTerminal(to) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+// isTerminal reports whether a person sees what is written, and no program.
+func isTerminal(to io.Writer) bool {
 	file, ok := to.(*os.File)
-	return painter{ok && isatty.IsTerminal(file.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	return ok && (isatty.IsTerminal(file.Fd()) || isatty.IsCygwinTerminal(file.Fd()))
 }
 
 func (p painter) paint(text string, attributes ...color.Attribute) string {
@@ -91,9 +97,12 @@ func (c *checks) line(r doctor.Result) {
 	}
 }
 
-func printJSON(to io.Writer, v any) error {
-	e := json.NewEncoder(to)
+func printJSON(cmd *cobra.Command, v any) error {
+	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return failure(cmd, err)
+	}
+	return nil
 }

@@ -3,15 +3,9 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,9 +24,6 @@ type proxyFlags struct {
 	upstreamTLS  upstreamTLS
 	tokenFromEnv bool
 }
-
-// upstreamTLS is how the upstream is known, and how the proxy shows who it is.
-type upstreamTLS struct{ ca, cert, key string }
 
 func newProxy() *cobra.Command {
 	var f proxyFlags
@@ -53,7 +44,8 @@ secret by then. A longer one is announced to the server first ("Expect:
 100-continue"), so that a 401 can come before it is sent; what has been sent
 beyond that cannot be sent again, and the client gets the 401.
 
-SIGTERM and SIGINT let requests under way finish; the second breaks them off.`,
+SIGTERM and SIGINT let requests under way finish, for --shutdown-timeout at most;
+a second one breaks them off.`,
 		Example: `  mlflow-secrets-auth proxy --upstream https://mlflow.company.com
   mlflow-secrets-auth proxy --upstream https://mlflow.company.com --unix ~/.mlflow/proxy.sock
   mlflow-secrets-auth proxy --upstream https://mlflow.company.com --admin 127.0.0.1:9090
@@ -93,14 +85,12 @@ func (f *proxyFlags) flags(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.Names, "host-name", nil, "further `names` that clients may reach the proxy by")
 	flags.StringVar(&f.Admin, "admin", "", "loopback `address` of /healthz, /readyz and /metrics")
 	flags.StringVar(&f.Control, "control", proxy.AutoControl, "`path` of the socket that cache status asks; empty for none")
-	flags.StringVar(&f.upstreamTLS.ca, "upstream-ca", "", "PEM `file` of the authorities that vouch for the upstream, in place of the system's")
-	flags.StringVar(&f.upstreamTLS.cert, "client-cert", "", "PEM `file` of a certificate to show to the upstream")
-	flags.StringVar(&f.upstreamTLS.key, "client-key", "", "PEM `file` of that certificate's key")
+	f.upstreamTLS.flags(cmd, "")
 	flags.BoolVar(&f.PassCookies, "pass-cookies", false, "pass the upstream's cookies on, both ways")
 	flags.BoolVar(&f.NoClientToken, "no-client-token", false, "let every process of this machine use the credential")
-	flags.BoolVar(&f.InsecurePlainHTTPUpstream, "insecure-plain-http-upstream", false, "send the credential over plain http, where it can be read")
+	plainHTTPFlag(cmd, &f.InsecurePlainHTTPUpstream)
 	flags.BoolVar(&f.DangerListenOnNetwork, "danger-listen-on-network", false, "let other machines connect, over plain http, and use the credential")
-	flags.DurationVar(&f.ShutdownTimeout, "shutdown-timeout", time.Minute, "how long requests under way may take to finish at the end")
+	flags.DurationVar(&f.ShutdownTimeout, "shutdown-timeout", time.Minute, "how long requests under way, open event streams too, may take to finish at the end")
 	cmd.MarkFlagsMutuallyExclusive("listen", "unix")
 	cmd.MarkFlagsRequiredTogether("client-cert", "client-key")
 	_ = cmd.MarkFlagRequired("upstream")
@@ -124,7 +114,7 @@ func (f *proxyFlags) run(cmd *cobra.Command) error {
 	case err = <-served:
 	case <-ctx.Done():
 		f.Logger.Info(fmt.Sprintf("Ending: requests under way have %v; interrupt once more to break them off", f.ShutdownTimeout))
-		again, stop := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
+		again, stop := Ending(context.WithoutCancel(ctx))
 		defer stop()
 		select {
 		case err = <-served:
@@ -181,39 +171,14 @@ func (f *proxyFlags) tell(to io.Writer, p *proxy.Proxy) {
 	if f.ClientToken != "" {
 		line("unset MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD") // clients prefer them to a token
 	}
-	if link := p.LoginURL(); link != "" && (!f.tokenFromEnv || newPainter(to).on) {
+	switch link := p.LoginURL(); {
+	case link == "" || f.tokenFromEnv && !isTerminal(to):
+	case f.NoClientToken:
+		line("# In a browser: %s", link)
+	default:
 		line("# In a browser, once: %s", link)
 	}
 	if url := p.AdminURL(); url != "" {
 		line("# Health and metrics: %[1]s/healthz %[1]s/readyz %[1]s/metrics", url)
 	}
-}
-
-func (u upstreamTLS) transport() (*http.Transport, error) {
-	bad := func(flag string, err error) (*http.Transport, error) {
-		return nil, refusal(fmt.Sprintf("%s cannot be used: %v", flag, err), "give a file in PEM form")
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if u.ca != "" {
-		pem, err := os.ReadFile(u.ca)
-		if err != nil {
-			return bad("--upstream-ca", err)
-		}
-		if cfg.RootCAs = x509.NewCertPool(); !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return bad("--upstream-ca", errors.New("there is no certificate in it"))
-		}
-	}
-	if u.cert != "" {
-		if _, err := tls.LoadX509KeyPair(u.cert, u.key); err != nil {
-			return bad("--client-cert", err)
-		}
-		// Read at every handshake: such certificates may live for hours only.
-		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(u.cert, u.key)
-			return &pair, err
-		}
-	}
-	t := proxy.DefaultBase()
-	t.TLSClientConfig = cfg
-	return t, nil
 }

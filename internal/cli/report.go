@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/doctor"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 func newReport() *cobra.Command {
@@ -26,7 +26,7 @@ server too, for its version among other things. The exit code is doctor's.`,
 			if err := x.check(cmd); err != nil {
 				return err
 			}
-			if uri := os.Getenv("MLFLOW_TRACKING_URI"); x.URL == "" && uri != "" {
+			if uri := env.Get("MLFLOW_TRACKING_URI"); x.URL == "" && uri != "" {
 				if _, refused := doctor.ParseServer(uri); refused == nil {
 					x.URL = uri
 				}

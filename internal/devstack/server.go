@@ -2,9 +2,9 @@
 // to, so that the demo and the tests need nothing but Go and the loopback
 // interface. [Vault] speaks the little of Vault's HTTP API that reading one KV
 // version 2 secret takes, [KeyVault] the little of Azure's that reading a secret by
-// a managed identity takes, [SecretsManager] GetSecretValue of AWS, [MLflow] the little of an MLflow tracking server with
-// basic-auth that logging a run takes, and [Outsider] is a host that should
-// receive no credential.
+// a managed identity takes, [SecretsManager] GetSecretValue of AWS, [MLflow] the
+// little of an MLflow tracking server with basic-auth that logging a run takes, and
+// [Outsider] is a host that should receive no credential.
 //
 // They are not the real thing. Their answers were copied from OpenBao 2.7.2 and
 // MLflow 3.17.2 or, Azure's, from its documentation, but whatever is not needed

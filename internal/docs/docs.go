@@ -84,12 +84,23 @@ func variables(slug string) string {
 // byVariable are the fields of secretsauth.Config that the environment sets too.
 var byVariable = map[string]string{
 	"AllowedHosts": "`MLFLOW_SECRETS_ALLOWED_HOSTS`",
-	"Mode":         "`MLFLOW_VAULT_AUTH_MODE`, `MLFLOW_AWS_AUTH_MODE`, `MLFLOW_AZURE_AUTH_MODE`",
+	"Mode":         ofProviders("_AUTH_MODE"),
 	"HeaderName":   "`MLFLOW_AUTH_HEADER_NAME`",
-	"TTL":          "`MLFLOW_VAULT_TTL_SEC`, `MLFLOW_AWS_TTL_SEC`, `MLFLOW_AZURE_TTL_SEC`",
+	"TTL":          ofProviders("_TTL_SEC"),
 	"MaxStale":     "`MLFLOW_SECRETS_MAX_STALE_SEC`",
 	"Logger":       "its level: `MLFLOW_SECRETS_LOG_LEVEL`",
 	"RequireTLS":   "`MLFLOW_SECRETS_REQUIRE_TLS`",
+}
+
+// ofProviders are the variables with that end, of which each provider has one.
+func ofProviders(end string) string {
+	var names []string
+	for _, v := range settings.All {
+		if strings.HasSuffix(v.Name, end) {
+			names = append(names, "`"+v.Name+"`")
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // configFields is the table of the fields of secretsauth.Config, from their comments.

@@ -35,7 +35,7 @@ func (r *run) providers() {
 }
 
 // configuration checks what p is configured by.
-func (v *visit) configuration(p *patient) {
+func (v *visit) configuration(r *run, p *patient) {
 	missing, bad := problems(p.Err)
 	v.always("config.required", func(context.Context) inspect.Finding {
 		if len(missing) > 0 {
@@ -44,13 +44,14 @@ func (v *visit) configuration(p *patient) {
 		return inspect.Passed("all required variables are set")
 	})
 	v.always("config.values", func(context.Context) inspect.Finding {
-		switch warnings, fixes := variableWarnings(); {
+		switch {
 		case len(bad) > 0:
 			return several("values cannot be used", bad)
-		case len(warnings) > 0:
-			return inspect.Warned("values that may not be what was meant", strings.Join(warnings, "; "), strings.Join(fixes, "; "))
+		case r.variablesTold:
+			return usable
 		}
-		return inspect.Passed("every value that is set can be used")
+		r.variablesTold = true
+		return variables()
 	})
 	switch {
 	case len(missing) > 0:
@@ -88,8 +89,12 @@ func several(summary string, errs []error) inspect.Finding {
 	return all
 }
 
-// variableWarnings are values that count as unset, and names that nobody reads.
-func variableWarnings() (warnings, fixes []string) {
+var usable = inspect.Passed("every value that is set can be used")
+
+// variables looks at those of no provider in particular: values that count as unset,
+// and names that nobody reads.
+func variables() inspect.Finding {
+	var warnings, fixes []string
 	add := func(warning, fix string) {
 		if warning != "" {
 			warnings, fixes = append(warnings, warning), append(fixes, fix)
@@ -110,7 +115,10 @@ func variableWarnings() (warnings, fixes []string) {
 			add(name+" is read by nobody", "unset "+name)
 		}
 	}
-	return warnings, fixes
+	if len(warnings) == 0 {
+		return usable
+	}
+	return inspect.Warned("values that may not be what was meant", strings.Join(warnings, "; "), strings.Join(fixes, "; "))
 }
 
 // unknownNames are the variables in the manner of ours that are none.

@@ -70,6 +70,8 @@ type run struct {
 	config   secretsauth.Config       // of the transport
 	hosts    *secretsauth.HostMatcher // nil: the allow-list cannot be used
 	noConfig error                    // why there is no config
+
+	variablesTold bool // what is no provider's in particular is told once
 }
 
 // patient is one provider.
@@ -94,10 +96,13 @@ func (r *run) visits() {
 	all := make([]*visit, len(r.patients))
 	for i, p := range r.patients {
 		all[i] = r.visit(p.Name, emit)
-		all[i].configuration(p)
+		all[i].configuration(r, p)
 	}
 	switch len(r.patients) {
 	case 0:
+		if f := variables(); f.Status == inspect.Warn { // a misspelt name may be why there is none
+			r.own.note("config.values", f)
+		}
 		r.allowList()
 		r.own.rest()
 		return

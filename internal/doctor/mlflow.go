@@ -36,6 +36,9 @@ func (r *run) dryRun() {
 		return
 	}
 	notAllowed := v.blocked
+	if r.hosts == nil {
+		notAllowed = noList
+	}
 	v.blocked = "" // what needs no credential is looked at all the same
 	v.required("mlflow.connect", func(ctx context.Context) inspect.Finding {
 		return travel(ctx, base, transport(), names{"the MLflow server", "the URL", "", "set SSL_CERT_FILE to the certificate of its authority"}).arrival()
@@ -97,10 +100,13 @@ func ParseServer(text string) (*url.URL, *inspect.Finding) {
 	return u, nil
 }
 
+// noList is why nothing can be said of a host.
+const noList = "not checked: hosts.allowlist failed"
+
 // host says whether the server would get the credential.
 func (r *run) host(ctx context.Context, u *url.URL) inspect.Finding {
 	if r.hosts == nil {
-		return inspect.Skipped("not checked: hosts.allowlist failed")
+		return inspect.Skipped(noList)
 	}
 	d := r.hosts.Explain(u)
 	where := inspect.Printable(u.Host)
@@ -168,6 +174,9 @@ type read struct {
 
 func (r read) Fetch(context.Context) (secretsauth.Secret, error) { return r.secret, nil }
 
+// maxBody of an answer is read.
+const maxBody = 64 << 10
+
 // answer is what the server says.
 type answer struct {
 	status   int
@@ -198,7 +207,7 @@ func (s *server) ask(ctx context.Context, with http.RoundTripper, path string) (
 		a.location = to.Host
 		a.secured = to.Scheme == "https" && s.base.Scheme == "http" && strings.EqualFold(to.Hostname(), s.base.Hostname())
 	}
-	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, 64<<10)); err != nil && ctx.Err() != nil {
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody)); err != nil && ctx.Err() != nil {
 		return answer{}, err
 	}
 	// By what it says: MLflow claims text/html for plain text, too.
@@ -323,9 +332,7 @@ func (s *server) withCredential(ctx context.Context) inspect.Finding {
 	case a.status == http.StatusForbidden:
 		return inspect.Broken("the credential is known, but not permitted", "403 Forbidden to a search of experiments",
 			"grant the user a permission at the MLflow server; some proxies say 403 of a wrong token too: then compare it")
-	case a.status == http.StatusOK && json.Unmarshal(a.body, &v) == nil:
-		return inspect.Passed("a search of experiments answers 200 OK")
-	case a.status == http.StatusOK && len(a.body) >= 64<<10:
+	case a.status == http.StatusOK && (len(a.body) == maxBody || json.Unmarshal(a.body, &v) == nil): // one that was cut is long enough
 		return inspect.Passed("a search of experiments answers 200 OK")
 	}
 	return inspect.Broken("this is not MLflow's API", "a search of experiments is answered with "+statusText(a.status),

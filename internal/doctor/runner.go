@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -46,6 +47,9 @@ func (v *visit) share() (context.Context, context.CancelFunc) {
 // noTime is a check that was not made, which is no success.
 func (v *visit) noTime(id string) inspect.Finding {
 	f := inspect.Broken("not checked", "the time for the run is over", "give more, such as --timeout 1m")
+	if errors.Is(v.ctx.Err(), context.Canceled) {
+		f = inspect.Broken("not checked", "the run was interrupted", "run it again")
+	}
 	if v.blocked == "" {
 		v.block(id)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/settings"
 )
 
 // addresses are the variables that hold the stores' addresses, and what makes an
@@ -42,10 +43,12 @@ func (v *visit) reach(p *patient) {
 // steps are the checks of a read, and those that not every store has.
 var steps = []string{"store.health", "store.auth", "store.engine", "store.secret"}
 
-// rest skips what is about a provider.
+// rest skips what is about a provider, and was not looked at without one.
 func (v *visit) rest() {
 	for _, id := range slices.Concat([]string{"config.required", "config.values"}, way, steps, []string{"secret.format", "auth.header", "cache.config", "timing"}) {
-		v.check(id, nil)
+		if !slices.ContainsFunc(v.results, func(r Result) bool { return r.ID == id }) {
+			v.check(id, nil)
+		}
 	}
 }
 
@@ -58,7 +61,7 @@ func (v *visit) read(p *patient, regions []string) (secret inspect.Finding) {
 				look = func(ctx context.Context) inspect.Finding {
 					f := step.Look(ctx)
 					if f.Status == inspect.Fail && p.Name == "aws-secrets-manager" && strings.Contains(f.Cause, "not found") && len(regions) == 0 {
-						f.Fix += "; or look in other regions: mlflow-secrets-auth doctor --regions us-east-1,eu-west-1"
+						f.Fix += "; or look in the regions where it may be: mlflow-secrets-auth doctor --regions REGION,REGION"
 					}
 					return f
 				}
@@ -87,7 +90,7 @@ func (v *visit) format(p *patient, read inspect.Finding) {
 		summary := "holds " + strings.Join(holds, " and ")
 		switch {
 		case user == "admin" && (password == "password1234" || password == "password"):
-			return inspect.Warned(summary, "it is MLflow's default password of admin, which everybody knows", "change it at the server and in the store")
+			return inspect.Warned(summary, "it is MLflow's default password for admin, which everybody knows", "change it at the server and in the store")
 		case s.Trimmed():
 			return inspect.Warned(summary, "white space around a value, such as a trailing newline, is stored with it; it is removed before use, but not by other readers",
 				"store it again without, with printf or echo -n")
@@ -127,36 +130,40 @@ func masked(sent http.Header) string {
 	return "no header"
 }
 
-// ttls are the variables of how long a value is kept.
-var ttls = map[string]string{ //nolint:gosec // names
-	"vault":               "MLFLOW_VAULT_TTL_SEC",
-	"aws-secrets-manager": "MLFLOW_AWS_TTL_SEC",
-	"azure-key-vault":     "MLFLOW_AZURE_TTL_SEC",
+// ttlName is the variable of how long a provider's values are kept.
+func ttlName(provider string) string {
+	for _, v := range settings.Of(provider) {
+		if strings.HasSuffix(v.Name, "_TTL_SEC") {
+			return v.Name
+		}
+	}
+	return ""
 }
 
 // cache checks how long values are kept.
 func (r *run) cache(p *patient) inspect.Finding {
 	const staleName = "MLFLOW_SECRETS_MAX_STALE_SEC"
-	ttl, warning := env.CheckTTL(ttls[p.Name])
+	name := ttlName(p.Name)
+	ttl, warning := env.CheckTTL(name)
 	if ttl == 0 {
 		ttl = 5 * time.Minute
 	}
 	stale, set, staleWarning := env.CheckNumber(staleName)
-	window := time.Duration(min(stale, 365*24*3600)) * time.Second
+	window := time.Duration(min(max(stale, 0), 365*24*3600)) * time.Second
 	if !set {
 		window = time.Hour
 	}
-	summary := fmt.Sprintf("kept %v, and while the store is unreachable %v longer", ttl, max(window, 0))
-	if window <= 0 {
+	summary := fmt.Sprintf("kept %v, and while the store is unreachable %v longer", ttl, window)
+	if window == 0 {
 		summary = fmt.Sprintf("kept %v, and no longer while the store is unreachable", ttl)
 	}
 	switch {
 	case warning != "":
-		return inspect.Warned(summary, warning, "export "+ttls[p.Name]+"=300, or unset it")
+		return inspect.Warned(summary, warning, "export "+name+"=300, or unset it")
 	case staleWarning != "":
 		return inspect.Warned(summary, staleWarning, "export "+staleName+"=3600, or unset it")
 	case ttl < 10*time.Second:
-		return inspect.Warned(summary, "the store is read very often", "raise "+ttls[p.Name])
+		return inspect.Warned(summary, "the store is read very often", "raise "+name)
 	case window > 24*time.Hour:
 		return inspect.Warned(summary, "a credential that was withdrawn may be sent for days while the store is unreachable", "lower "+staleName)
 	}
@@ -196,7 +203,7 @@ func (v *visit) timing(p *patient) {
 		switch {
 		case all > slow:
 			return inspect.Warned(summary, fmt.Sprintf("a read takes %s, most of it %s", brief(all), slowest),
-				"the store may be far away: use a regional or private endpoint, or raise "+ttls[p.Name])
+				"the store may be far away: use a regional or private endpoint, or raise "+ttlName(p.Name))
 		case connections > 0 && reused == connections:
 			summary += ", on the same connection"
 		case connections > 0:

@@ -52,7 +52,7 @@ type trip struct {
 
 // names are how the messages call what is reached, and the variables to look at.
 type names struct {
-	party   string // "the store", "the MLflow server"
+	party   string // "Vault", "the MLflow server"
 	address string // the variable or argument that holds the address
 	proxy   string // the variable of a proxy of its own, or ""
 	trust   string // how to trust an authority
@@ -127,7 +127,8 @@ func (t *trip) trace() *httptrace.ClientTrace {
 				}
 			})
 		},
-		TLSHandshakeStart: func() { t.set(func() { handshake, t.tlsBegun = time.Now(), true }) },
+		// A proxy that speaks TLS has a handshake of its own, before the server's.
+		TLSHandshakeStart: func() { t.set(func() { handshake, t.tlsBegun, t.state = time.Now(), true, nil }) },
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
 			t.set(func() {
 				if err == nil {

@@ -314,3 +314,40 @@ func TestWhereAProxyComesFrom(t *testing.T) {
 		}
 	}
 }
+
+// The certificate of a proxy that speaks TLS is not taken for the store's.
+func TestAProxysCertificateIsNotTheStores(t *testing.T) {
+	t.Parallel()
+	store := httptest.NewUnstartedServer(http.NotFoundHandler())
+	store.Config.ErrorLog = log.New(io.Discard, "", 0)
+	store.StartTLS()
+	t.Cleanup(store.Close)
+	proxy := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		to, err := new(net.Dialer).DialContext(context.Background(), "tcp", store.Listener.Addr().String())
+		if err != nil {
+			return
+		}
+		from, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
+		_, _ = io.Copy(from, to)
+		_ = from.Close()
+	}))
+	t.Cleanup(proxy.Close)
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(proxy.Certificate())
+	v := &visit{ctx: t.Context(), log: slog.New(slog.DiscardHandler), emit: func(Result) {}}
+	v.travel(&url.URL{Scheme: "https", Host: "store.test"}, &http.Transport{
+		Proxy: http.ProxyURL(at), TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}, names{"the store", "STORE_ADDR", "", "trust it"})
+	if last := v.results[len(v.results)-1]; last.ID != "store.tls" || last.Status != inspect.Fail || !strings.Contains(last.Summary, "wrong name") {
+		t.Errorf("%s: %+v", last.ID, last.Finding)
+	}
+}

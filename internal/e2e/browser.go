@@ -6,7 +6,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -177,8 +177,11 @@ func (b *browser) screenshot(path string) error {
 	}
 	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &out)
 	picture, err := base64.StdEncoding.DecodeString(out.Data)
-	if err != nil || len(picture) == 0 {
-		return fmt.Errorf("no picture: %w", err)
+	if err != nil {
+		return err
+	}
+	if len(picture) == 0 {
+		return errors.New("the browser sends no picture")
 	}
 	return os.WriteFile(path, picture, 0o600)
 }

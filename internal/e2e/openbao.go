@@ -142,8 +142,11 @@ func (b *openBao) do(method, path string, in, out any) error {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode >= 300 {
-		return fmt.Errorf("OpenBao: %s %s: %s, %w", method, path, resp.Status, err)
+	if err == nil && resp.StatusCode >= 300 {
+		err = statusError(resp.StatusCode)
+	}
+	if err != nil {
+		return fmt.Errorf("OpenBao: %s %s: %w", method, path, err)
 	}
 	if out != nil && json.Unmarshal(text, out) != nil {
 		return fmt.Errorf("OpenBao: %s %s: no JSON", method, path)

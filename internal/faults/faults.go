@@ -15,7 +15,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -29,9 +28,9 @@ type Fault struct {
 // Proxy passes requests on to one server, or spoils them.
 type Proxy struct {
 	URL    string
+	Seen   atomic.Int64 // requests
 	server *httptest.Server
 	fault  atomic.Pointer[Fault]
-	Seen   atomic.Int64 // requests
 }
 
 // New starts a proxy in front of upstream.
@@ -99,7 +98,7 @@ func All(elsewhere string) []Fault {
 				_ = c.Close()
 			})
 		}},
-		{"cuts the answer short", cutShort(func(c net.Conn) { _ = c.Close() })},
+		{"cuts the answer short", cutShort},
 		{"stalls in the answer", func(w http.ResponseWriter, req *http.Request, next http.Handler) {
 			answer := record(req, next)
 			copyHeader(w, answer)
@@ -163,18 +162,14 @@ func page(code int) func(http.ResponseWriter, *http.Request, http.Handler) {
 }
 
 // cutShort promises the whole answer, sends half of it, and ends.
-func cutShort(end func(net.Conn)) func(http.ResponseWriter, *http.Request, http.Handler) {
-	return func(w http.ResponseWriter, req *http.Request, next http.Handler) {
-		answer := record(req, next)
-		hijack(w, func(c net.Conn) {
-			text := answer.Body.String()
-			var head strings.Builder
-			_, _ = fmt.Fprintf(&head, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
-				answer.Code, http.StatusText(answer.Code), answer.Header().Get("Content-Type"), len(text))
-			_, _ = io.WriteString(c, head.String()+text[:len(text)/2])
-			end(c)
-		})
-	}
+func cutShort(w http.ResponseWriter, req *http.Request, next http.Handler) {
+	answer := record(req, next)
+	hijack(w, func(c net.Conn) {
+		text := answer.Body.String()
+		_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+			answer.Code, http.StatusText(answer.Code), answer.Header().Get("Content-Type"), len(text), text[:len(text)/2])
+		_ = c.Close()
+	})
 }
 
 func record(req *http.Request, next http.Handler) *httptest.ResponseRecorder {

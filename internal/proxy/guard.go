@@ -21,14 +21,16 @@ type refusal struct {
 	text, fix string
 }
 
-// The methods of RFC 9110 and RFC 5789 that are passed on.
+// The methods of RFC 9110 and RFC 5789 that are passed on. So are those that neither
+// knows, but metrics do not name them.
 const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 // check says why r is refused, or nil.
 func (g *guard) check(r *http.Request) *refusal {
 	switch {
-	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+	case strings.EqualFold(r.Method, http.MethodConnect) || strings.EqualFold(r.Method, http.MethodTrace):
 		// One opens a tunnel, the other echoes the header that holds the credential.
+		// In any case: gunicorn before 22 takes trace for TRACE.
 		return &refusal{http.StatusMethodNotAllowed, "method", r.Method + " is not passed on",
 			"set MLFLOW_TRACKING_URI, not HTTP_PROXY, to this proxy"}
 	case !g.anyHost && !g.hosts[strings.ToLower(r.Host)]:
@@ -48,6 +50,17 @@ func (g *guard) check(r *http.Request) *refusal {
 			"copy the address into the browser's address bar"}
 	}
 	return nil
+}
+
+// around guards what has no guard of its own.
+func (g guard) around(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if why := g.check(r); why != nil {
+			answer{why.text, why.fix}.write(w, why.status)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ownSite is the judgement of the browser, which pages cannot forge (Fetch

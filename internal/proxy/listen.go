@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 
@@ -108,15 +107,4 @@ func hostsOf(l net.Listener, names []string) map[string]bool {
 		}
 	}
 	return hosts
-}
-
-// around guards what has no guard of its own.
-func (g guard) around(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if why := g.check(r); why != nil {
-			answer{why.text, why.fix}.write(w, why.status)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -130,8 +130,6 @@ func (p *Proxy) home(target, own string) string {
 	rest, ok := p.upstream.below(u.EscapedPath())
 	switch {
 	case ok:
-	case u.Path == "" && p.upstream.url.Path == "":
-		rest = "/"
 	case rooted:
 		return u.String() // outside the base path: not reached through this proxy
 	default:

@@ -205,7 +205,7 @@ func TestTheRequestLine(t *testing.T) { //nolint:tparallel // they count what on
 	w.start(with(func(c *proxy.Config) { c.Upstream = c.Upstream.JoinPath("/mlflow/") }))
 	address := strings.TrimPrefix(w.proxy.URL(), "http://")
 	for target, want := range map[string]int{
-		"CONNECT evil.example:443": 405, "CONNECT " + address: 405, "TRACE /": 405,
+		"CONNECT evil.example:443": 405, "CONNECT " + address: 405, "TRACE /": 405, "trace /": 405, "connect " + address: 400, // net/http itself
 		"GET http://evil.example/": 421, "GET http://" + address + "/x": 200, "GET https://" + address + "/x": 400,
 		"GET http://evil@" + address + "/": 200, // userinfo is dropped
 		"OPTIONS *":                        400,

@@ -14,7 +14,7 @@
 //	{
 //	  "Effect": "Allow",
 //	  "Action": "secretsmanager:GetSecretValue",
-//	  "Resource": "arn:aws:secretsmanager:REGION:ACCOUNT:secret:mlflow/auth-*"
+//	  "Resource": "arn:aws:secretsmanager:REGION:ACCOUNT:secret:mlflow/auth-??????"
 //	}
 //
 // and kms:Decrypt on the key, where the secret is encrypted by one of your own. The

@@ -223,7 +223,7 @@ func TestInspectTheSecret(t *testing.T) {
 		{name: "scheduled for deletion", fail: &failure{status: 400, code: "InvalidRequestException", text: deletedText}, looks: looks{may: true},
 			cause: "scheduled for deletion", fix: "aws secretsmanager restore-secret --region eu-central-1 --secret-id mlflow/auth"},
 		{name: "denied", fail: denied, looks: looks{may: true, names: []string{"mlflow/auth", "mlflow/auto"}}, cause: "AWS authentication failed: AccessDeniedException",
-			fix: "grant secretsmanager:GetSecretValue on arn:aws:secretsmanager:eu-central-1:ACCOUNT:secret:mlflow/auth-*"},
+			fix: "grant secretsmanager:GetSecretValue on arn:aws:secretsmanager:eu-central-1:ACCOUNT:secret:mlflow/auth-??????"},
 		{name: "denied by ARN", change: named(arn), fail: denied, looks: looks{may: true, names: []string{"mlflow/auth"}}, cause: "AccessDeniedException", fix: "grant secretsmanager:GetSecretValue on " + arn},
 		{name: "denied, of a slip", change: named("mlflow/auht"), fail: denied, looks: looks{may: true, names: []string{"mlflow/auth"}},
 			cause: `AccessDeniedException; in region eu-central-1 there is "mlflow/auth"`, fix: "; or export MLFLOW_AWS_SECRET_NAME=mlflow/auth"},

@@ -46,7 +46,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 		{name: "scheduled for deletion", fail: failure{status: 400, code: "InvalidRequestException", text: deletedText}, kind: secretsauth.ErrNotFound,
 			says: []string{"scheduled for deletion", "restore-secret"}},
 		{name: "S130 denied", fail: failure{status: 400, code: "AccessDeniedException", text: deniedText}, kind: secretsauth.ErrDenied,
-			says: []string{"secretsmanager:GetSecretValue on arn:aws:secretsmanager:eu-central-1:ACCOUNT:secret:mlflow/auth-*"}},
+			says: []string{"secretsmanager:GetSecretValue on arn:aws:secretsmanager:eu-central-1:ACCOUNT:secret:mlflow/auth-??????"}},
 		{name: "KMS denied", fail: failure{status: 400, code: "AccessDeniedException", text: kmsText}, kind: secretsauth.ErrDenied, says: []string{"kms:Decrypt"}},
 		{name: "denied to somebody named kms", fail: failure{status: 400, code: "AccessDeniedException", text: strings.ReplaceAll(deniedText, "trainer", "kms-admin")}, kind: secretsauth.ErrDenied,
 			says: []string{"grant secretsmanager:GetSecretValue"}},

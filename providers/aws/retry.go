@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/smithy-go"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 )
@@ -66,12 +65,11 @@ func throttled(err error) bool {
 	return ok || status == http.StatusTooManyRequests
 }
 
-// unusable reports whether a success could not be read: cut short, or the page of
-// something in front of AWS.
+// unusable reports whether err is about a success that could not be read: one cut
+// short, or the page of something in front of AWS.
 func unusable(err error) bool {
 	status, _ := answered(err)
-	_, ok := errors.AsType[*smithy.DeserializationError](err)
-	return ok && status == http.StatusOK
+	return err != nil && status == http.StatusOK
 }
 
 // answered is the status of AWS's answer, or 0, and how long it asks to wait.

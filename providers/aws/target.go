@@ -130,5 +130,5 @@ func (t target) resource(region string) string {
 	case strings.HasPrefix(region, "us-gov-"):
 		partition = "aws-us-gov"
 	}
-	return fmt.Sprintf("arn:%s:secretsmanager:%s:ACCOUNT:secret:%s-*", partition, region, t.name)
+	return fmt.Sprintf("arn:%s:secretsmanager:%s:ACCOUNT:secret:%s-??????", partition, region, t.name)
 }

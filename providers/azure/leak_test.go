@@ -34,7 +34,7 @@ func TestS155ConfigAndProviderPrintNoSecret(t *testing.T) {
 	for _, verb := range verbs { // fmt calls no method of an unexported field
 		canary.Absent(t, "hidden Provider", fmt.Sprintf(verb, struct{ p any }{p.Provider}), clientSecret, token, value)
 	}
-	for name, v := range map[string]any{"Config": cfg, "*Config": &cfg, "Provider": p.Provider, "copy": copied{p.Provider}, "Config in a field": struct{ C azure.Config }{cfg}} {
+	for name, v := range map[string]any{"Config": cfg, "*Config": &cfg, "Provider": p.Provider, "copy": copied(p), "Config in a field": struct{ C azure.Config }{cfg}} {
 		canary.AbsentFrom(t, name, v, clientSecret, token, value)
 	}
 	if got := fmt.Sprintf("%+v", p); got != "azure-key-vault:https://my-vault.vault.azure.net:mlflow-auth" {

@@ -88,8 +88,11 @@ func (p *Provider) lookAtSecret(ctx context.Context) inspect.Finding {
 		return f
 	}
 	f := inspect.Failed("cannot read "+p.target.path, p.named(err))
-	if errors.Is(err, secretsauth.ErrNotFound) {
+	switch {
+	case errors.Is(err, secretsauth.ErrNotFound):
 		return s.withNeighbours(ctx, f)
+	case errors.Is(err, secretsauth.ErrDenied):
+		return s.withMisspelling(ctx, f)
 	}
 	return f
 }

@@ -392,6 +392,14 @@ func TestLookAtTheSecret(t *testing.T) {
 			outcome: outcome{status: inspect.Pass, summary: "read team/kv/mlflow/auth (version 1"}},
 		{name: "denied", path: "secret/mlflow/auth", set: func(s *standin) { s.setToken(rootToken, "secret/data/other") },
 			outcome: outcome{inspect.Fail, "cannot read secret/mlflow/auth", "permission denied at path secret/mlflow/auth", `path "secret/data/mlflow/auth" { capabilities = ["read"] }`}},
+		{name: "denied, and not there", path: "secret/mlflow/aut", set: func(s *standin) {
+			s.setToken(rootToken, "secret/data/mlflow/auth", "secret/metadata/mlflow")
+			s.secrets["secret/metadata/mlflow?list=true"] = keys("auth", "x")
+		}, outcome: outcome{inspect.Fail, "cannot read secret/mlflow/aut", `permission denied at path secret/mlflow/aut; secret/mlflow holds "auth", "x"`, `did you mean "secret/mlflow/auth"? else add to the token`}},
+		{name: "denied, and there", path: "secret/mlflow/auth", set: func(s *standin) {
+			s.setToken(rootToken, "secret/data/other", "secret/metadata/mlflow")
+			s.secrets["secret/metadata/mlflow?list=true"] = keys("auth", "x")
+		}, outcome: outcome{inspect.Fail, "cannot read secret/mlflow/auth", "permission denied at path secret/mlflow/auth", `path "secret/data/mlflow/auth" { capabilities = ["read"] }`}},
 		{name: "not found, with near names", path: "secret/mlflow/aut", set: func(s *standin) {
 			s.secrets["secret/metadata/mlflow?list=true"] = keys("auth", "other/", "x")
 		}, outcome: outcome{inspect.Fail, "cannot read secret/mlflow/aut", `secret not found at path: secret/mlflow/aut; secret/mlflow holds "auth", "other/", "x"`, `did you mean "secret/mlflow/auth"? else look for it with`}},
@@ -535,7 +543,7 @@ func TestTransportIsThatOfTheRequests(t *testing.T) {
 }
 
 // S152, S162: as for the errors of Fetch.
-func TestFindingsQuoteNoAnswer(t *testing.T) {
+func TestS152S162FindingsQuoteNoAnswer(t *testing.T) {
 	t.Parallel()
 	forms := []string{
 		`{"errors":[%q]}`, `%s`, `{"warnings":[%q],"data":{"token":5}}`, `{"data":{"data":{"token":%q}}`,

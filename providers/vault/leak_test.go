@@ -13,8 +13,7 @@ import (
 
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"}
 
-// S155
-func TestConfigAndProviderPrintNoSecret(t *testing.T) {
+func TestS155ConfigAndProviderPrintNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, login := range []string{"token", "approle"} {
 		s, value := newStandin()
@@ -39,7 +38,7 @@ func TestConfigAndProviderPrintNoSecret(t *testing.T) {
 			canary.Absent(t, login+" hidden Provider", fmt.Sprintf(verb, struct{ p any }{p.Provider}), token, secretID, value)
 		}
 		for name, v := range map[string]any{
-			"Config": cfg, "*Config": &cfg, "Provider": p.Provider, "copy": copied{p.Provider},
+			"Config": cfg, "*Config": &cfg, "Provider": p.Provider, "copy": copied(p),
 			"Config in a field": struct{ C vault.Config }{cfg},
 		} {
 			canary.AbsentFrom(t, login+" "+name, v, token, secretID, value)
@@ -77,7 +76,7 @@ func echoing(t *testing.T, path string, status int, form, at string) (p netted, 
 
 // S152, S162: a server that echoes all it was sent, and the secret too, at every
 // status.
-func TestErrorsQuoteNoAnswer(t *testing.T) {
+func TestS152S162ErrorsQuoteNoAnswer(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 204, 302, 400, 401, 403, 404, 405, 412, 418, 429, 500, 501, 503} {
 		for _, form := range []string{`{"errors":[%q]}`, `{"data":{"data":{"token":%q}}`, `%s`, `{"data":{"data":%q,"metadata":{"version":"x"}}}`, `{"warnings":[%q],"data":{"token":5}}`} {

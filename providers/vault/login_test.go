@@ -67,7 +67,7 @@ func TestTokenWithoutALifetimeIsKept(t *testing.T) {
 }
 
 // S126: an expired or revoked token, and one whose uses are spent.
-func TestOneLoginMoreWhenATokenIsNoLongerGood(t *testing.T) {
+func TestS126OneLoginMoreWhenATokenIsNoLongerGood(t *testing.T) {
 	t.Parallel()
 	s, want := newStandin()
 	p := newProvider(t, s.withAppRole(s.config("secret/mlflow/auth"), 3600, "secret/data/mlflow/auth"))
@@ -84,7 +84,7 @@ func TestOneLoginMoreWhenATokenIsNoLongerGood(t *testing.T) {
 }
 
 // S129: no flood when the policy is wrong.
-func TestOneLoginMoreWhenThePolicyIsWrong(t *testing.T) {
+func TestS129OneLoginMoreWhenThePolicyIsWrong(t *testing.T) {
 	t.Parallel()
 	s, _ := newStandin()
 	p := newProvider(t, s.withAppRole(s.config("secret/mlflow/auth"), 3600, "secret/data/other"))
@@ -141,7 +141,7 @@ func TestLoginFailures(t *testing.T) {
 }
 
 // S127: kubelet replaces the token's file.
-func TestServiceAccountTokenIsReadAtEveryLogin(t *testing.T) {
+func TestS127ServiceAccountTokenIsReadAtEveryLogin(t *testing.T) {
 	t.Parallel()
 	s, want := newStandin()
 	file := filepath.Join(t.TempDir(), "token")

@@ -38,6 +38,25 @@ func (s *session) withNeighbours(ctx context.Context, f inspect.Finding) inspect
 	return s.withNames(ctx, token, f)
 }
 
+// withMisspelling is for a token that may read one path alone, and list: of every
+// other path, there or not, Vault says that it is denied.
+func (s *session) withMisspelling(ctx context.Context, f inspect.Finding) inspect.Finding {
+	e := s.last.engine
+	token, err := s.login.token(ctx, s, nil)
+	if err != nil || e.mount == "" {
+		return f
+	}
+	parent, name := "", e.name
+	if i := strings.LastIndexByte(e.name, '/'); i >= 0 {
+		parent, name = e.name[:i], e.name[i+1:]
+	}
+	names, _ := s.names(ctx, token, engine{mount: e.mount, name: parent, v2: e.v2})
+	if len(names) == 0 || slices.Contains(names, name) {
+		return f
+	}
+	return s.withNames(ctx, token, f)
+}
+
 // versions lists the latest versions of the secret and names the latest of them
 // that can be read.
 func (s *session) versions(ctx context.Context, token *lease) (text string, best int) {

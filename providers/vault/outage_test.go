@@ -20,7 +20,7 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth/providers/vault"
 )
 
-func TestAttempts(t *testing.T) {
+func TestS122S150Attempts(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{412, 429, 500, 502, 503, 504} {
 		for attempts, want := range map[int]int{0: 3, 1: 1, 2: 2, 5: 5} {
@@ -96,8 +96,7 @@ func TestStatusesThatDoNotPass(t *testing.T) {
 	}
 }
 
-// S121
-func TestRetryAfter(t *testing.T) {
+func TestS121RetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, value    string
@@ -175,7 +174,7 @@ func TestCancellationEndsAPause(t *testing.T) {
 	})
 }
 
-func TestHangEndsWithTheContext(t *testing.T) {
+func TestS119HangEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newStandin()
@@ -243,7 +242,7 @@ func TestHealthTellsWhyVaultFails(t *testing.T) {
 }
 
 // S123, S124: the token is not sent anywhere else, and what is there not taken.
-func TestRedirectsAreRefused(t *testing.T) {
+func TestS123RedirectsAreRefused(t *testing.T) {
 	t.Parallel()
 	var foreign atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -302,7 +301,7 @@ func TestRedirectsAreRefused(t *testing.T) {
 	})
 }
 
-func TestRedirectFromHTTPSToHTTPIsRefused(t *testing.T) {
+func TestS124RedirectFromHTTPSToHTTPIsRefused(t *testing.T) {
 	t.Parallel()
 	s, _ := newStandin()
 	s.before = func(*http.Request) *reply {
@@ -316,7 +315,7 @@ func TestRedirectFromHTTPSToHTTPIsRefused(t *testing.T) {
 }
 
 // S120: a connection that ends in the middle; the next attempt works.
-func TestBrokenConnections(t *testing.T) {
+func TestS120BrokenConnections(t *testing.T) {
 	t.Parallel()
 	whole := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 	for name, c := range map[string]struct {

@@ -118,7 +118,7 @@ func TestSecretForms(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThere(t *testing.T) {
+func TestS125WhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name         string

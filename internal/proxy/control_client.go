@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
 )
 
 // AutoControl, as Config.Control, is a path that [Running] finds.
@@ -86,7 +87,7 @@ func ask(ctx context.Context, path, method, what string) (status CacheStatus, er
 		return status, own
 	}
 	if err != nil {
-		return status, config(fmt.Sprintf("no proxy answers at %s: %v", path, reason(err)), "start one: mlflow-secrets-auth proxy --help")
+		return status, config(fmt.Sprintf("no proxy answers at %s: %v", path, netcause.Innermost(err)), "start one: mlflow-secrets-auth proxy --help")
 	}
 	defer resp.Body.Close()
 	body := json.NewDecoder(io.LimitReader(resp.Body, maxKept))
@@ -101,12 +102,4 @@ func ask(ctx context.Context, path, method, what string) (status CacheStatus, er
 		return status, config("the proxy's answer cannot be read", "use the version that the proxy is of")
 	}
 	return status, nil
-}
-
-// reason is what a dial has failed of.
-func reason(err error) error {
-	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-		err = inner
-	}
-	return err
 }
