@@ -18,9 +18,9 @@ import (
 )
 
 // capture makes the process's default log a buffer, at the default's level.
-func capture(t *testing.T) *journal {
+func capture(t *testing.T) *canary.Journal {
 	t.Helper()
-	j := &journal{}
+	j := new(canary.Journal)
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(j, nil)))
 	t.Cleanup(func() { slog.SetDefault(before) })

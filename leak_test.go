@@ -1,7 +1,6 @@
 package secretsauth_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -105,28 +104,6 @@ func (p *leakyProvider) Fetch(context.Context) (secretsauth.Secret, error) {
 	return secretsauth.NewToken(p.Password), nil
 }
 
-// journal is a log at every level.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
-
-func (j *journal) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))
-}
-
 // TestS152TheLeakNet drives a transport through everything that can go wrong and
 // looks at all that comes out.
 func TestS152TheLeakNet(t *testing.T) {
@@ -142,11 +119,11 @@ func TestS152TheLeakNet(t *testing.T) {
 			var answer func(http.ResponseWriter, *http.Request)
 			server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) { answer(rw, req) }))
 			defer server.Close()
-			var log journal
+			var log canary.Journal
 			failing := errors.New("")
 			store := &fakeStore{}
 			store.set(func(s *fakeStore) { s.secret = secret })
-			cfg := secretsauth.Config{AllowedHosts: []string{"127.0.0.1", "*.test"}, Logger: log.logger()}
+			cfg := secretsauth.Config{AllowedHosts: []string{"127.0.0.1", "*.test"}, Logger: log.Logger()}
 			cache := secretsauth.NewCache(store, cfg)
 			rt, err := secretsauth.NewTransport(cache, cfg)
 			if err != nil {
@@ -291,8 +268,8 @@ func TestOwnMessagesShowSchemeAndHostOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := canary.New()
-			var log journal
-			w := newWorld(t, func(cfg *secretsauth.Config) { cfg.Logger, cfg.RequireTLS = log.logger(), test.tls })
+			var log canary.Journal
+			w := newWorld(t, func(cfg *secretsauth.Config) { cfg.Logger, cfg.RequireTLS = log.Logger(), test.tls })
 			w.store.fail(test.store)
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf(test.url, c), nil)
 			if err != nil {
@@ -331,9 +308,9 @@ func TestACausesTextStaysInside(t *testing.T) {
 	})
 	t.Run("S134 S160 what a provider panics with", func(t *testing.T) {
 		t.Parallel()
-		var log journal
+		var log canary.Journal
 		rt, err := secretsauth.NewTransport(secretsauth.ProviderFunc(func(context.Context) (secretsauth.Secret, error) { panic(c) }),
-			secretsauth.Config{AllowedHosts: []string{"*"}, Logger: log.logger()})
+			secretsauth.Config{AllowedHosts: []string{"*"}, Logger: log.Logger()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,24 +15,6 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(canary.Net(m).Run()) }
-
-// journal is a log that may be written while it is read.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
 
 // counted is what the program tells about itself.
 type counted struct {
@@ -67,11 +46,11 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log journal
+	var log canary.Journal
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, listener, 10*time.Millisecond, slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		ended <- run(ctx, listener, 10*time.Millisecond, log.Logger())
 	}()
 
 	vars := "http://" + listener.Addr().String() + "/debug/vars"

@@ -34,10 +34,10 @@ func TestEnvironment(t *testing.T) {
 				t.Errorf("%+v", stats)
 			}
 			slug := os.Getenv("MLFLOW_SECRETS_AUTH_ENABLE")
-			if n := said.count("Authentication successful (provider=" + slug + ", auth_mode=basic)"); n != 2 {
+			if n := said.Count("Authentication successful (provider=" + slug + ", auth_mode=basic)"); n != 2 {
 				t.Errorf("the log says %d times that %s's credential is accepted, want 2", n, slug)
 			}
-			if said.count(w.fresh) > 0 {
+			if said.Count(w.fresh) > 0 {
 				t.Error("the log holds the password")
 			}
 		})

@@ -5,20 +5,14 @@ package e2e
 import (
 	"log"
 	"log/slog"
-	"strings"
-	"sync"
 	"testing"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
-// journal is a log that is read while it is written.
-type journal struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
 // keepLog has the log of the program go into a journal until t ends.
-func keepLog(t *testing.T) *journal {
-	j := new(journal)
+func keepLog(t *testing.T) *canary.Journal {
+	j := new(canary.Journal)
 	logger, writer, flags := slog.Default(), log.Writer(), log.Flags()
 	slog.SetDefault(slog.New(slog.NewTextHandler(j, nil)))
 	t.Cleanup(func() {
@@ -27,16 +21,4 @@ func keepLog(t *testing.T) *journal {
 		log.SetFlags(flags)
 	})
 	return j
-}
-
-func (j *journal) Write(line []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(line)
-}
-
-func (j *journal) count(text string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), text)
 }

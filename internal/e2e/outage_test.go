@@ -99,19 +99,19 @@ func TestOtherStoresTakeOver(t *testing.T) {
 	untouched := keyVault.Reads()
 	w.logRun(func() {
 		threeReads("Vault")
-		if said.count("Secret served by") > 0 {
+		if said.Count("Secret served by") > 0 {
 			t.Error("Vault was there, and another store served")
 		}
 
 		bao.stop()
-		w.until("the log says that AWS serves", func() bool { return said.count(byAWS) > 0 })
+		w.until("the log says that AWS serves", func() bool { return said.Count(byAWS) > 0 })
 		threeReads("AWS")
-		if keyVault.Reads() != untouched || said.count(byAzure) > 0 {
+		if keyVault.Reads() != untouched || said.Count(byAzure) > 0 {
 			t.Error("AWS was there, and Azure was asked")
 		}
 
 		moto.process.stop()
-		w.until("the log says that Azure serves", func() bool { return said.count(byAzure) > 0 })
+		w.until("the log says that Azure serves", func() bool { return said.Count(byAzure) > 0 })
 		threeReads("Azure")
 	})
 
@@ -125,8 +125,8 @@ func TestOtherStoresTakeOver(t *testing.T) {
 	if s.FetchErrors > 0 || s.StaleServed > 0 {
 		t.Errorf("%+v", s)
 	}
-	if said.count(w.fresh) > 0 {
+	if said.Count(w.fresh) > 0 {
 		t.Error("the log holds the password")
 	}
-	t.Logf("%d reads: %d by AWS, %d by Azure, none failed in all stores", s.Fetches, said.count(byAWS), said.count(byAzure))
+	t.Logf("%d reads: %d by AWS, %d by Azure, none failed in all stores", s.Fetches, said.Count(byAWS), said.Count(byAzure))
 }

@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,7 +104,7 @@ type world struct {
 	store   *store
 	server  *server
 	token   string // of the clients
-	log     *text
+	log     *canary.Journal
 	secrets []string
 	end     func() error // of the proxy: what Serve returned
 }
@@ -130,7 +129,7 @@ func newWorld(t *testing.T, h http.HandlerFunc, options ...option) *world {
 func unproxied(t *testing.T, h http.HandlerFunc) *world {
 	t.Helper()
 	password := canary.New()
-	w := &world{T: t, store: &store{password: password}, server: &server{password: password}, token: canary.New(), log: new(text)}
+	w := &world{T: t, store: &store{password: password}, server: &server{password: password}, token: canary.New(), log: new(canary.Journal)}
 	w.secrets = []string{password, w.token}
 	w.server.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		w.server.note(r)
@@ -161,7 +160,7 @@ func (w *world) config() proxy.Config {
 	if err != nil {
 		w.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := w.log.Logger()
 	return proxy.Config{Upstream: u, Listen: "127.0.0.1:0", ClientToken: w.token, Logger: log}
 }
 
@@ -291,24 +290,6 @@ func (w *world) raw(request string) (reply, net.Conn, *bufio.Reader) {
 func (w *world) absent(where, text string) {
 	w.Helper()
 	canary.Absent(w, where, text, w.secrets...)
-}
-
-// text is a log, or whatever is written to it.
-type text struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (t *text) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.Write(p)
-}
-
-func (t *text) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.b.String()
 }
 
 // eventually waits for a condition.
