@@ -15,7 +15,6 @@ package providertest
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,6 +24,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // Maker makes a fixture with an empty store. The provider is to send its requests
@@ -64,7 +64,7 @@ func Run(t *testing.T, newFixture Maker) {
 			t.Parallel()
 			line := &line{base: http.DefaultTransport.(*http.Transport).Clone()}
 			t.Cleanup(line.base.CloseIdleConnections)
-			s := &suite{T: t, line: line, canary: rand.Text()}
+			s := &suite{T: t, line: line, canary: canary.New()}
 			s.Fixture = newFixture(t, &http.Client{Transport: line})
 			c.run(s)
 		})
@@ -173,7 +173,7 @@ func cases() []struct {
 		{"a rotation between two reads", func(s *suite) {
 			s.fields(map[string]string{"token": s.canary})
 			s.want(secretsauth.NewToken(s.canary))
-			fresh := rand.Text()
+			fresh := canary.New()
 			s.fields(map[string]string{"token": fresh})
 			s.want(secretsauth.NewToken(fresh))
 		}},
@@ -263,28 +263,7 @@ func (s *suite) check(err error) {
 	if !known {
 		s.Error("the error wraps none of the sentinels")
 	}
-	s.silent(err)
-}
-
-func (s *suite) silent(err error) {
-	s.Helper()
-	for _, text := range []string{err.Error(), fmt.Sprintf("%v %+v %#v", err, err, err)} {
-		for i := 0; i+12 <= len(s.canary); i++ {
-			if strings.Contains(text, s.canary[i:i+12]) {
-				s.Fatal("the error holds the secret")
-			}
-		}
-	}
-	switch w := err.(type) { //nolint:errorlint // it is walked by hand
-	case interface{ Unwrap() error }:
-		if inner := w.Unwrap(); inner != nil {
-			s.silent(inner)
-		}
-	case interface{ Unwrap() []error }:
-		for _, inner := range w.Unwrap() {
-			s.silent(inner)
-		}
-	}
+	canary.AbsentFrom(s, "the error", err, s.canary)
 }
 
 func (s *suite) hide(text string) string { return strings.ReplaceAll(text, s.canary, "[REDACTED]") }
