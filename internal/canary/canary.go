@@ -2,9 +2,9 @@
 // where they must not be.
 //
 // A secret of a test is random and made by [New], which remembers it. What comes out
-// of the tests is kept: their output, and what they give to [Keep] and [KeepValue].
-// When the tests of a package have ended, [Net] looks for every secret in all of it.
-// Tests about leaks look at once, by [Absent], so that they can say where.
+// of the tests is kept: their output, and what they give to [Keep] and its like. When
+// the tests of a package have ended, [Net] looks for every secret in all of it. Tests
+// about leaks look at once, by [Absent], so that they can say where.
 //
 // A secret is found as it is, URL-escaped, in JSON, in base64 at any offset (so also
 // inside of user:password), in hex, as a list of bytes, and by any twelve of its
@@ -54,17 +54,20 @@ func all() []string {
 // Shows reports whether one of the secrets is in text.
 func Shows(text string, secrets ...string) bool { return newMesh(secrets...).catches(text) }
 
-// Absent fails if one of the secrets is in text, and repeats nothing of it.
+// Absent fails if one of the secrets is in text, and repeats nothing of it. The text
+// is kept, for the secrets of other tests.
 func Absent(t testing.TB, where, text string, secrets ...string) {
 	t.Helper()
+	Keep(where, text)
 	if Shows(text, secrets...) {
 		t.Errorf("%s: a secret is in it", where)
 	}
 }
 
-// AbsentFrom looks at every way of printing v, and at what an error wraps.
+// AbsentFrom does so for every way of printing v, and for what an error wraps.
 func AbsentFrom(t testing.TB, where string, v any, secrets ...string) {
 	t.Helper()
+	KeepValue(where, v)
 	m := newMesh(secrets...)
 	for how, text := range printed(v) {
 		if m.catches(text) {
