@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // output may show.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{
+	testscript.RunT(quiet{t}, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -72,6 +72,16 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"noleak": noLeak},
 	})
+}
+
+// quiet is a test whose scripts do not print their environment, with the secrets in
+// it, under -v.
+type quiet struct{ *testing.T }
+
+func (quiet) Verbose() bool { return false }
+
+func (q quiet) Run(name string, script func(testscript.T)) {
+	q.T.Run(name, func(t *testing.T) { script(quiet{t}) })
 }
 
 // noLeak checks that what was printed last, and the given files, hold no secret, in

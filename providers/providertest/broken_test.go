@@ -12,8 +12,11 @@ import (
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/providers/providertest"
 )
+
+func TestMain(m *testing.M) { os.Exit(canary.Net(m).Run()) }
 
 // broken are providers that break their contract in one way each, and the
 // sub-test that must notice.
