@@ -162,8 +162,7 @@ func ExampleError() {
 	_, err = client.Get("https://mlflow.company.com/api/2.0/mlflow/experiments/search")
 
 	fmt.Println("wait and see:", errors.Is(err, secretsauth.ErrUnavailable))
-	var why *secretsauth.Error
-	if errors.As(err, &why) {
+	if why, ok := errors.AsType[*secretsauth.Error](err); ok {
 		fmt.Println("provider:", why.Provider)
 		fmt.Println("why:", why.Summary)
 		fmt.Println("what to do:", why.Fix)

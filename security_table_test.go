@@ -71,7 +71,7 @@ func TestEveryRowOfTheSecurityTableHasItsTest(t *testing.T) {
 func checkTests(t *testing.T, sources map[string]testSource, n int, cell string) {
 	t.Helper()
 	tests, numbered := 0, false
-	for _, part := range strings.Split(cell, "; ") {
+	for part := range strings.SplitSeq(cell, "; ") {
 		spans := codeSpan.FindAllStringSubmatch(part, -1)
 		if len(spans) < 2 || !testFiles.MatchString(spans[0][1]) {
 			t.Errorf("S%d: %q is not a file and its tests", n, part)

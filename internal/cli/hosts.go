@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,7 @@ func explain(cmd *cobra.Command, patterns []string, text string) (allowed bool, 
 		cmd.Printf("%s %s\n    cause: %s\n    fix:   %s\n", paint.mark(inspect.Fail), why.Summary, why.Cause, why.Fix)
 		return false, nil
 	}
-	lines := ""
+	var lines strings.Builder
 	var decided secretsauth.HostDecision
 	for _, pattern := range patterns {
 		m, err := secretsauth.CompileHosts([]string{pattern})
@@ -66,12 +67,12 @@ func explain(cmd *cobra.Command, patterns []string, text string) (allowed bool, 
 		case d.Host == "":
 			verdict = d.Reason
 		}
-		lines += fmt.Sprintf("    %-30s %s\n", inspect.Printable(pattern), verdict)
+		_, _ = fmt.Fprintf(&lines, "    %-30s %s\n", inspect.Printable(pattern), verdict)
 	}
 	mark, verdict := paint.mark(inspect.Fail), "would not get the credential"
 	if decided.Allowed {
 		mark, verdict = paint.mark(inspect.Pass), "would get the credential"
 	}
-	cmd.Printf("%s %s://%s %s\n%s", mark, u.Scheme, inspect.Printable(u.Host), verdict, lines)
+	cmd.Printf("%s %s://%s %s\n%s", mark, u.Scheme, inspect.Printable(u.Host), verdict, lines.String())
 	return decided.Allowed, nil
 }

@@ -21,8 +21,7 @@ func debugged(ctx context.Context) error {
 		return err
 	}
 	if _, err := store.Fetch(ctx); err != nil { // the store, without cache and server
-		var e *secretsauth.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*secretsauth.Error](err); ok {
 			logger.Error(e.Summary, "key", e.Key, "fix", e.Fix)
 		}
 		return err

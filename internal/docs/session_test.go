@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -63,9 +64,7 @@ func places(t *testing.T) map[string]place {
 	tracking := map[string]string{"https://mlflow.company.com": server.URL(), "HOSTS=mlflow.company.com": "HOSTS=127.0.0.1"}
 	with := func(name, value string) map[string]string {
 		named := map[string]string{name: value}
-		for name, value := range tracking {
-			named[name] = value
-		}
+		maps.Copy(named, tracking)
 		return named
 	}
 	return map[string]place{

@@ -3,6 +3,7 @@ package aws_test
 import (
 	"encoding/pem"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -92,9 +93,7 @@ func TestConfigFromEnv(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			set := map[string]string{"MLFLOW_AWS_SECRET_NAME": "mlflow/auth", "AWS_REGION": "eu-central-1", "AWS_CONFIG_FILE": profiles}
-			for name, value := range test.env {
-				set[name] = value
-			}
+			maps.Copy(set, test.env)
 			secret := canary.New()
 			for name, value := range set {
 				t.Setenv(name, strings.ReplaceAll(value, "CANARY", secret))

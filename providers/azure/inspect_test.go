@@ -141,16 +141,16 @@ func TestInspectTheLogin(t *testing.T) {
 		{name: "Key Vault is down after the login", vars: withSecret(), answer: &reply{status: 503},
 			auth:   passed("logged in by EnvironmentCredential…"),
 			secret: failed(asked, "503", "https://azure.status.microsoft")},
-		{name: "the token is refused", vars: withSecret(), claims: ids, answer: ptr(refused("Error validating token: IDX10223 CANARY")),
+		{name: "the token is refused", vars: withSecret(), claims: ids, answer: new(refused("Error validating token: IDX10223 CANARY")),
 			auth:   failed("not logged in to Azure", "Key Vault does not accept the token: 401 Unauthorized", "clock"),
 			secret: failed(asked, "Key Vault does not accept the token", "clock")},
-		{name: "a token of another tenant", vars: withSecret(), answer: ptr(refused("AKV10032: Invalid issuer.")),
+		{name: "a token of another tenant", vars: withSecret(), answer: new(refused("AKV10032: Invalid issuer.")),
 			auth:   failed("not logged in to Azure", "AKV10032", "export AZURE_TENANT_ID of the vault"),
 			secret: failed(asked, "AKV10032", "AZURE_TENANT_ID")},
-		{name: "wrong secret", vars: withSecret(), login: ptr(aad(401, "invalid_client", "7000215: Invalid client secret provided. CANARY")),
+		{name: "wrong secret", vars: withSecret(), login: new(aad(401, "invalid_client", "7000215: Invalid client secret provided. CANARY")),
 			auth:   failed("not logged in to Azure", "Azure authentication failed: EnvironmentCredential: the client secret is not accepted (AADSTS7000215)", "export AZURE_CLIENT_SECRET with the value of a secret"),
 			secret: failed(asked, "AADSTS7000215", "az ad app credential reset")},
-		{name: "the login is busy", vars: withSecret(), login: ptr(withHeader(reply{status: 429, body: "{}"}, "Retry-After", "30")),
+		{name: "the login is busy", vars: withSecret(), login: new(withHeader(reply{status: 429, body: "{}"}, "Retry-After", "30")),
 			auth:   failed("not logged in to Azure", "the login answered 429", "https://status.entra.microsoft.com"),
 			secret: failed(asked, "the login answered 429", "https://status.entra.microsoft.com")},
 		{name: "the login cannot be reached", vars: withSecret(), login: &reply{err: errNobody},
@@ -164,13 +164,13 @@ func TestInspectTheLogin(t *testing.T) {
 		{name: "Key Vault cannot be reached", vars: withSecret(), before: &reply{err: errNobody},
 			auth:   failed("not logged in to Azure", "cannot reach Key Vault at "+vaultURL+": dial tcp: no route to host", "curl "+vaultURL),
 			secret: failed(asked, "cannot reach Key Vault", "curl")},
-		{name: "a proxy", vars: withSecret(), before: ptr(withHeader(reply{status: 401}, "WWW-Authenticate", `Basic realm="CANARY"`)),
+		{name: "a proxy", vars: withSecret(), before: new(withHeader(reply{status: 401}, "WWW-Authenticate", `Basic realm="CANARY"`)),
 			auth:   failed("not logged in to Azure", "not as Key Vault does", "proxies"),
 			secret: failed(asked, "not as Key Vault does", "proxies")},
-		{name: "a token of another service is asked for", vars: withSecret(), before: ptr(withHeader(reply{status: 401}, "WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/`+tenant+`", resource="https://CANARY.example"`)),
+		{name: "a token of another service is asked for", vars: withSecret(), before: new(withHeader(reply{status: 401}, "WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/`+tenant+`", resource="https://CANARY.example"`)),
 			auth:   failed("not logged in to Azure", "asks for a token of another service than Key Vault", "who answers is not Key Vault"),
 			secret: failed(asked, "another service", "not Key Vault")},
-		{name: "no login is asked for", vars: withSecret(), before: ptr(secretOf("x", "")),
+		{name: "no login is asked for", vars: withSecret(), before: new(secretOf("x", "")),
 			auth:   want{inspect.Warn, "no login was asked for", []string{vaultURL, "Key Vault never does"}, []string{"MLFLOW_AZURE_KEY_VAULT_URL"}},
 			secret: passed("read mlflow-auth…")},
 	} {
@@ -184,7 +184,7 @@ func TestInspectTheLogin(t *testing.T) {
 				if r == nil {
 					return nil
 				}
-				r = ptr(*r)
+				r = new(*r)
 				r.body = strings.ReplaceAll(r.body, "CANARY", hidden)
 				if h := r.header.Get("WWW-Authenticate"); h != "" {
 					r.header = http.Header{"Www-Authenticate": {strings.ReplaceAll(h, "CANARY", hidden)}}

@@ -3,6 +3,7 @@ package azure
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
@@ -88,12 +89,7 @@ func (t *target) private() bool {
 			return false
 		}
 	}
-	for _, other := range otherAuthorities {
-		if t.authority == other {
-			return false
-		}
-	}
-	return true
+	return !slices.Contains(otherAuthorities, t.authority)
 }
 
 // setVault brings the vault's URL into one form. Its errors never quote it: it may
