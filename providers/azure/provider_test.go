@@ -103,7 +103,6 @@ func TestFailuresAreToldApart(t *testing.T) {
 	}
 }
 
-
 func TestExpiryGoesWithTheSecret(t *testing.T) {
 	t.Parallel()
 	s := newStandin()
