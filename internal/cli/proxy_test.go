@@ -128,6 +128,11 @@ func TestProxyCommand(t *testing.T) { //nolint:tparallel // the secret is rotate
 		if resp, _ := get(t, address+experiments, func(*http.Request) {}); resp.StatusCode != 401 {
 			t.Errorf("without the token: status %d", resp.StatusCode)
 		}
+		doctor := exec.Command("mlflow-secrets-auth", "doctor", "--dry-run", address)
+		doctor.Env = p.cmd.Env
+		if said, err := doctor.Output(); err == nil || !strings.Contains(string(said), "this is a proxy of mlflow-secrets-auth") {
+			t.Errorf("doctor does not know the proxy: %v\n%s", err, said)
+		}
 		if resp, _ := get(t, link, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "none") }); resp.StatusCode != 303 || len(resp.Cookies()) != 1 {
 			t.Errorf("the link: status %d", resp.StatusCode)
 		}

@@ -180,6 +180,7 @@ const maxBody = 64 << 10
 // answer is what the server says.
 type answer struct {
 	status   int
+	proxy    bool // of ours, which wants its client token
 	page     bool
 	location string // host of a redirect's target
 	secured  bool   // which is the same host, and https where the URL is http
@@ -203,6 +204,7 @@ func (s *server) ask(ctx context.Context, with http.RoundTripper, path string) (
 	}
 	defer func() { _ = resp.Body.Close() }()
 	a := answer{status: resp.StatusCode}
+	a.proxy = a.status == http.StatusUnauthorized && resp.Header.Get("Server") == "mlflow-secrets-auth"
 	if to, err := resp.Location(); err == nil {
 		a.location = to.Host
 		a.secured = to.Scheme == "https" && s.base.Scheme == "http" && strings.EqualFold(to.Hostname(), s.base.Hostname())
@@ -232,6 +234,9 @@ func unanswered(err error) inspect.Finding {
 func (a answer) inFront() *inspect.Finding {
 	const fix = "let the login page in front of MLflow pass requests that carry a credential, or use an address behind it"
 	switch {
+	case a.proxy:
+		return new(inspect.Broken("this is a proxy of mlflow-secrets-auth, not the tracking server",
+			"401 Unauthorized: it adds the credential itself, and wants its own client token", "give the URL of the tracking server, which is the proxy's --upstream"))
 	case a.status >= 300 && a.status < 400 && a.secured:
 		return new(inspect.Broken("the server redirects to https",
 			statusText(a.status)+": a redirect to another scheme gets no credential", "use the https URL: https://"+inspect.Printable(a.location)))

@@ -133,6 +133,11 @@ func TestWhatATrackingServerMayAnswer(t *testing.T) {
 			return false
 		}}, "mlflow.authenticated", inspect.Fail, []string{"not permitted", "403", "grant"}},
 		{"the version is not permitted", mlflow{change: status(403)}, "mlflow.version", inspect.Warn, []string{"does not tell its version", "403"}},
+		{"our own proxy", mlflow{change: func(w http.ResponseWriter, _ *http.Request, _ bool) bool {
+			w.Header().Set("Server", "mlflow-secrets-auth")
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}}, "mlflow.version", inspect.Fail, []string{"this is a proxy of mlflow-secrets-auth", "client token", "--upstream"}},
 		{"S111 a login page", mlflow{change: page(200)}, "mlflow.authenticated", inspect.Fail, []string{"web page", "login page"}},
 		{"S111 a login page in place of the version", mlflow{change: page(200)}, "mlflow.version", inspect.Fail, []string{"web page"}},
 		{"S111 a redirect to a login", mlflow{change: func(w http.ResponseWriter, req *http.Request, _ bool) bool {

@@ -24,6 +24,7 @@ type answer struct {
 func (a answer) write(w http.ResponseWriter, status int) { writeJSON(w, status, a) }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Server", "mlflow-secrets-auth") // so that doctor knows who answers
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
