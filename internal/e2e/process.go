@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -123,18 +124,21 @@ func tail(log string) []byte {
 	return bytes.TrimSpace(text[max(0, len(text)-3000):])
 }
 
-// onFreePort calls f with a free port, again with another one if the server has
-// ended at once: somebody else may have taken the port meanwhile.
+// onFreePort calls f with a free port, again with another one if it is taken or the
+// server has ended at once: somebody else may have taken it meanwhile. The system
+// chooses from 32768 on, for connections too, so these are below: a server that was
+// stopped is to get its port again.
 func onFreePort(f func(port string) error) (err error) {
-	for range 3 {
-		var l net.Listener
-		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return err
+	for starts := 0; starts < 3; {
+		port := strconv.Itoa(20_000 + rand.IntN(12_000))
+		l, taken := net.Listen("tcp", "127.0.0.1:"+port)
+		if taken != nil {
+			continue
 		}
-		port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 		if err = l.Close(); err != nil {
 			return err
 		}
+		starts++
 		if err = f(port); !errors.Is(err, errExited) {
 			return err
 		}
