@@ -129,10 +129,10 @@ func tail(log string) []byte {
 // chooses from 32768 on, for connections too, so these are below: a server that was
 // stopped is to get its port again.
 func onFreePort(f func(port string) error) (err error) {
-	for starts := 0; starts < 3; {
+	var l net.Listener
+	for starts, tries := 0, 0; starts < 3 && tries < 100; tries++ {
 		port := strconv.Itoa(20_000 + rand.IntN(12_000))
-		l, taken := net.Listen("tcp", "127.0.0.1:"+port)
-		if taken != nil {
+		if l, err = net.Listen("tcp", "127.0.0.1:"+port); err != nil {
 			continue
 		}
 		if err = l.Close(); err != nil {
