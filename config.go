@@ -36,8 +36,8 @@ type Config struct {
 	TTL time.Duration
 
 	// MaxStale is how long past its TTL a value is still served while the store
-	// is unreachable. Default 1 h; negative: never. A value that the server
-	// rejected is not served stale.
+	// is unreachable. Default 1 h; at most a year; negative: never. A value that
+	// the server rejected is not served stale.
 	MaxStale time.Duration
 
 	// FetchTimeout bounds one read of one store, its attempts included. Default
@@ -83,9 +83,8 @@ const (
 	defaultMaxStale     = time.Hour
 	defaultFetchTimeout = 10 * time.Second
 
-	// longest is for ever: no sum of it and a moment overflows, nor does its
-	// multiple for the stores of a chain.
-	longest = 10 * 365 * 24 * time.Hour
+	// longest keeps sums and multiples from overflowing.
+	longest = 365 * 24 * time.Hour
 )
 
 // ttl is how long s is kept; what the caller says wins over the provider's hint.
