@@ -82,9 +82,6 @@ const (
 	minTTL              = time.Second
 	defaultMaxStale     = time.Hour
 	defaultFetchTimeout = 10 * time.Second
-
-	// longest keeps sums and multiples from overflowing.
-	longest = 365 * 24 * time.Hour
 )
 
 // ttl is how long s is kept; what the caller says wins over the provider's hint.
@@ -106,14 +103,14 @@ func (c Config) maxStale() time.Duration {
 	case c.MaxStale == 0:
 		return defaultMaxStale
 	}
-	return min(c.MaxStale, longest)
+	return min(c.MaxStale, env.Longest)
 }
 
 func (c Config) fetchTimeout() time.Duration {
 	if c.FetchTimeout <= 0 {
 		return defaultFetchTimeout
 	}
-	return min(c.FetchTimeout, longest)
+	return min(c.FetchTimeout, env.Longest)
 }
 
 func (c Config) base() http.RoundTripper {
@@ -184,7 +181,7 @@ func ConfigFromEnv() (Config, error) {
 	if seconds, set := env.Number("MLFLOW_SECRETS_MAX_STALE_SEC", cfg.Logger); set {
 		cfg.MaxStale = -1
 		if seconds > 0 {
-			cfg.MaxStale = time.Duration(min(seconds, int64(longest/time.Second))) * time.Second
+			cfg.MaxStale = time.Duration(min(seconds, int64(env.Longest/time.Second))) * time.Second
 		}
 	}
 

@@ -50,6 +50,13 @@ func Keep(where, text string) { kept.add(where, text) }
 // KeepValue keeps v in every way it prints, with what it wraps if it is an error.
 func KeepValue(where string, v any) { kept.value(where, v) }
 
+// KeepRead keeps what a provider is printed as after a Fetch, and what that returned.
+func KeepRead(provider, secret any, err error) {
+	KeepValue("a Provider", provider)
+	KeepValue("a secret", secret)
+	KeepValue("an error of Fetch", err)
+}
+
 // KeepExchange keeps what a round trip has ended with.
 func KeepExchange(sent *http.Request, resp *http.Response, err error) { kept.exchange(sent, resp, err) }
 

@@ -76,7 +76,6 @@ func problems(err error) (missing, bad []error) {
 
 // several is one finding for all of errs.
 func several(summary string, errs []error) inspect.Finding {
-	all := inspect.Finding{Status: inspect.Fail, Summary: summary}
 	var causes, fixes []string
 	for _, err := range errs {
 		one := inspect.Failed("", err)
@@ -85,8 +84,7 @@ func several(summary string, errs []error) inspect.Finding {
 			fixes = append(fixes, one.Fix)
 		}
 	}
-	all.Cause, all.Fix = strings.Join(causes, "; "), strings.Join(fixes, "; ")
-	return all
+	return inspect.Broken(summary, strings.Join(causes, "; "), strings.Join(fixes, "; "))
 }
 
 var usable = inspect.Passed("every value that is set can be used")

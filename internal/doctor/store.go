@@ -149,7 +149,7 @@ func (r *run) cache(p *patient) inspect.Finding {
 		ttl = 5 * time.Minute
 	}
 	stale, set, staleWarning := env.CheckNumber(staleName)
-	window := time.Duration(min(max(stale, 0), 365*24*3600)) * time.Second
+	window := time.Duration(min(max(stale, 0), int64(env.Longest/time.Second))) * time.Second
 	if !set {
 		window = time.Hour
 	}

@@ -37,6 +37,10 @@ func Bool(name string) (bool, error) {
 // MaxTTL is the longest time that a cached secret may live.
 const MaxTTL = 24 * time.Hour
 
+// Longest is for ever, where a duration may be any: no sum or multiple of it that is
+// made here overflows.
+const Longest = 365 * 24 * time.Hour
+
 // TTL is [CheckTTL], with the warning in the log.
 func TTL(name string, log *slog.Logger) time.Duration {
 	ttl, warning := CheckTTL(name)

@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // MaxWait is the longest time that [RetryAfter] returns, so that callers' arithmetic
 // does not overflow.
-const MaxWait = 365 * 24 * time.Hour
+const MaxWait = env.Longest
 
 // RetryAfter reads the header: seconds or an HTTP date (RFC 9110, section
 // 10.2.3). Anything else, and the past, is zero.

@@ -210,8 +210,6 @@ type netted struct{ *aws.Provider }
 
 func (n netted) Fetch(ctx context.Context) (secretsauth.Secret, error) {
 	secret, err := n.Provider.Fetch(ctx)
-	canary.KeepValue("a secret", secret)
-	canary.KeepValue("an error of Fetch", err)
-	canary.KeepValue("a Provider", n.Provider)
+	canary.KeepRead(n.Provider, secret, err)
 	return secret, err
 }

@@ -46,15 +46,13 @@ func (s *session) withMisspelling(ctx context.Context, f inspect.Finding) inspec
 	if err != nil || e.mount == "" {
 		return f
 	}
-	parent, name := "", e.name
-	if i := strings.LastIndexByte(e.name, '/'); i >= 0 {
-		parent, name = e.name[:i], e.name[i+1:]
-	}
-	names, _ := s.names(ctx, token, engine{mount: e.mount, name: parent, v2: e.v2})
-	if len(names) == 0 || slices.Contains(names, name) {
+	i := strings.LastIndexByte(e.name, '/')
+	folder, name := engine{mount: e.mount, name: e.name[:max(i, 0)], v2: e.v2}, e.name[i+1:]
+	names, _ := s.names(ctx, token, folder)
+	if slices.Contains(names, name) {
 		return f
 	}
-	return s.withNames(ctx, token, f)
+	return holding(f, folder, names, name)
 }
 
 // versions lists the latest versions of the secret and names the latest of them
@@ -96,18 +94,23 @@ func (s *session) withNames(ctx context.Context, token *lease, f inspect.Finding
 	segments := strings.Split(e.name, "/")
 	for i := len(segments) - 1; i >= 0 && i > len(segments)-1-maxGuesses; i-- {
 		in := engine{mount: e.mount, name: strings.Join(segments[:i], "/"), v2: e.v2}
-		names, empty := s.names(ctx, token, in)
-		if text := list(names); text != "" {
-			folder := strings.TrimSuffix(in.cliPath(), "/")
-			f.Cause += fmt.Sprintf("; %s holds %s", folder, text)
-			if near := nearest.Of(segments[i], shown(names)); near != "" && near != segments[i] {
-				f.Fix = fmt.Sprintf("did you mean %q? else ", folder+"/"+near) + f.Fix
-			}
-			return f
+		if names, empty := s.names(ctx, token, in); !empty {
+			return holding(f, in, names, segments[i])
 		}
-		if !empty {
-			return f
-		}
+	}
+	return f
+}
+
+// holding adds what a folder holds, and the name of it that was probably meant.
+func holding(f inspect.Finding, in engine, names []string, meant string) inspect.Finding {
+	text := list(names)
+	if text == "" {
+		return f
+	}
+	folder := strings.TrimSuffix(in.cliPath(), "/")
+	f.Cause += fmt.Sprintf("; %s holds %s", folder, text)
+	if near := nearest.Of(meant, shown(names)); near != "" && near != meant {
+		f.Fix = fmt.Sprintf("did you mean %q? else ", folder+"/"+near) + f.Fix
 	}
 	return f
 }
