@@ -24,17 +24,6 @@ func saying(text string) http.Handler {
 // patience is for what has to happen, on the slowest of machines.
 const patience = 30 * time.Second
 
-// links are the ways to a peer.
-var links = map[string]func(http.Handler, faults.Surplus, string) (*faults.Peer, error){
-	"TCP": faults.NewPeer,
-	"TLS 1.2": func(h http.Handler, s faults.Surplus, secret string) (*faults.Peer, error) {
-		return faults.NewTLSPeer(h, s, secret, tls.VersionTLS12)
-	},
-	"TLS 1.3": func(h http.Handler, s faults.Surplus, secret string) (*faults.Peer, error) {
-		return faults.NewTLSPeer(h, s, secret, tls.VersionTLS13)
-	},
-}
-
 // asked sends a request with a credential, and reads the answer to its end. A peer that
 // speaks first may have spoilt it.
 func asked(ctx context.Context, t *testing.T, rt http.RoundTripper, method, address, credential string) {
@@ -66,7 +55,7 @@ func TestF1F2F3WhatAPeerSendsUnaskedIsNotPrinted(t *testing.T) {
 	for _, s := range faults.Surpluses() {
 		cases = append(cases, c{s, http.MethodGet})
 	}
-	for link, start := range links {
+	for link, start := range faults.Links {
 		for _, c := range cases {
 			t.Run(link+", "+c.surplus.Name, func(t *testing.T) {
 				t.Parallel()

@@ -111,7 +111,7 @@ var afterwards, speaksFirst = faults.Surpluses()[:7], faults.Surpluses()[7:]
 func TestF2ATransportOfTheUsersIsCopied(t *testing.T) {
 	t.Parallel()
 	for shape, newTransport := range shapes {
-		for link, start := range links {
+		for link, start := range faults.Links {
 			for _, surplus := range append(slices.Clone(afterwards[:1]), speaksFirst...) {
 				t.Run(shape+", "+link+", "+surplus.Name, func(t *testing.T) {
 					t.Parallel()
@@ -139,7 +139,7 @@ func TestF2ATransportOfTheUsersIsCopied(t *testing.T) {
 func TestF2TheFirstWordIsHeldBackEveryTime(t *testing.T) {
 	t.Parallel()
 	const tries, at = 400, 8
-	for link, start := range links {
+	for link, start := range faults.Links {
 		t.Run(link, func(t *testing.T) {
 			t.Parallel()
 			secret := canary.New()

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
@@ -44,6 +45,7 @@ func (c Config) loadOptions(t target, s *sender) []func(*config.LoadOptions) err
 		config.WithAPIOptions([]func(*middleware.Stack) error{s.join}),
 		config.WithLogger(logging.Nop{}),
 		config.WithClientLogMode(0), // it can log bodies (S133)
+		config.WithSSOProviderOptions(func(o *ssocreds.Options) { o.Client = wholeSSO{o.Client} }),
 		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) {
 			if o.Client != nil {
 				o.Client = roleAt{o.Client, c.atEndpoint}
