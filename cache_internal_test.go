@@ -44,7 +44,7 @@ func TestS148ClockSetBack(t *testing.T) {
 	if s := c.Stats(); reads != 3 || s.StaleServed != 2 {
 		t.Errorf("%d reads, %+v", reads, s)
 	}
-	if h := c.held; h.staleUntil > time.Now().Add(time.Hour).UnixNano() {
+	if h := c.lease; h.staleUntil > time.Now().Add(time.Hour).UnixNano() {
 		t.Error("the stale window did not move with the clock")
 	}
 }
@@ -88,7 +88,7 @@ func TestS144CallersThatWaitForTheLockStartOneRefresh(t *testing.T) {
 	}
 	var callers sync.WaitGroup
 	c.mu.Lock()
-	c.held.refreshAt = time.Now().UnixNano()
+	c.lease.refreshAt = time.Now().UnixNano()
 	c.live.Store(nil)
 	for range 100 {
 		callers.Go(func() {

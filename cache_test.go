@@ -263,7 +263,7 @@ func TestS135S136ACallerThatCancelsFailsNoOther(t *testing.T) {
 			switch {
 			case err == nil && status == http.StatusOK:
 				ok.Add(1)
-			case err == context.DeadlineExceeded: //nolint:errorlint // alone, not wrapped in anything of ours
+			case errors.Is(err, context.DeadlineExceeded):
 				cancelled.Add(1)
 				if time.Since(begun) != time.Second {
 					t.Error("a waiter did not leave when its own context ended")

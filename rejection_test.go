@@ -187,20 +187,39 @@ func TestS94TheCallersContextEndsDuringTheRead(t *testing.T) {
 	})
 }
 
-func TestS140S96After403TheValueStaysInUseInsideItsTTL(t *testing.T) {
+func TestS140S96F12A403CostsNobodyTheValue(t *testing.T) {
 	t.Parallel()
-	simulate(t, func(t *testing.T) {
-		w := newWorld(t, ttl(100*time.Second))
-		w.want("/", http.StatusOK)
-		w.store.fail(down())
-		w.want("/forbidden", http.StatusForbidden)
-		for range 95 {
-			w.want("/", http.StatusOK)
-			time.Sleep(time.Second)
-		}
-		time.Sleep(6 * time.Second)
-		w.wantErr("/", secretsauth.ErrUnavailable) // never past it
-	})
+	for _, test := range []struct {
+		name string
+		// paths are asked for in turn, one a second.
+		paths []string
+	}{
+		{"one 403, then only successes", []string{"/"}},
+		{"403s between the successes", []string{"/forbidden", "/"}},
+		{"403s and nothing else", []string{"/forbidden"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t, ttl(100*time.Second))
+				w.want("/", http.StatusOK)
+				w.want("/forbidden", http.StatusForbidden)
+				time.Sleep(10 * time.Second)
+				w.store.fail(down())
+				for i := range 30 * 60 { // far beyond the TTL
+					path := test.paths[i%len(test.paths)]
+					w.want(path, map[string]int{"/": http.StatusOK, "/forbidden": http.StatusForbidden}[path])
+					time.Sleep(time.Second)
+				}
+				w.want("/", http.StatusOK)
+				if w.rt.Stats().StaleServed == 0 {
+					t.Error("nothing was served past the TTL")
+				}
+				time.Sleep(35 * time.Minute)
+				w.wantErr("/", secretsauth.ErrUnavailable) // but not past MaxStale
+			})
+		})
+	}
 }
 
 func TestOthersDoNotWaitForTheReadOfA403(t *testing.T) {

@@ -113,15 +113,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if unfit := v.headers[t.form].err; unfit != nil { // a shared cache read it for another mode
 		return refuse(req, asError(unfit, t.cache.name, t.cache.key))
 	}
-	trials, unproved := v.rejections.Load(), v.accepted.Load() == 0
+	sent := v.mark()
 	resp, err := t.send(req, t.authorized(req, v))
 	if err != nil {
 		return resp, err
 	}
 	if s := t.verdict(resp); s != 0 {
-		return t.rejected(req, resp, v, s, unproved)
+		return t.rejected(req, resp, v, s, sent)
 	}
-	t.noteSuccess(req.Context(), resp, v, trials)
+	t.noteSuccess(req.Context(), resp, v, sent)
 	return resp, nil
 }
 
@@ -204,8 +204,8 @@ func (t *Transport) callersOwn(req *http.Request) bool {
 }
 
 // noteSuccess tells the cache of a 2xx, which shows that the value is good.
-func (t *Transport) noteSuccess(ctx context.Context, resp *http.Response, v *value, trials uint32) {
-	if resp.StatusCode/100 != 2 || !t.cache.accept(v, trials) {
+func (t *Transport) noteSuccess(ctx context.Context, resp *http.Response, v *value, sent mark) {
+	if resp.StatusCode/100 != 2 || !t.cache.succeed(v, sent) {
 		return
 	}
 	mode := v.headers[t.form].mode
