@@ -1,4 +1,4 @@
-package secretsauth
+package hosts
 
 import "strings"
 
