@@ -1,48 +1,50 @@
 package hosts
 
-import "strings"
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
 
-// glob is a host pattern in fnmatch's language, which is the guide's and not
-// path.Match's ([!a] negates, [^a] does not; S50–S54). A star crosses dots, ?
+// glob is a host pattern in the language of fnmatch. That differs from
+// path.Match's: [!a] negates and [^a] does not (S50–S54). A star crosses dots; ?
 // and sets never match one.
-type glob []globToken
+type glob []element
 
-// globToken matches one character, or any number of them.
-type globToken struct {
-	literal byte   // matches itself
-	star    bool   // matches any run, also an empty one
-	any     bool   // ? or a set
-	not     bool   // [!…]
-	set     []span // none for ?
+// element matches one character of a canonical host; a star matches any number of
+// them.
+type element struct {
+	star  bool
+	wild  bool   // it is a star, a ? or a set, and not a character that stands for itself
+	chars string // the characters that it matches, unless it is a star
 }
 
-type span struct{ lo, hi byte }
+// labelChars are the characters that a label of a canonical host may contain.
+const labelChars = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
 // parseGlob reads a lower-case ASCII pattern, or says why no host can match it.
 func parseGlob(text string) (g glob, why string) {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; c {
 		case '*':
-			if len(g) == 0 || !g[len(g)-1].star {
-				g = append(g, globToken{star: true})
-			}
+			g = append(g, element{wild: true, star: true})
 		case '?':
-			g = append(g, globToken{any: true})
+			g = append(g, element{wild: true, chars: labelChars})
 		case '[':
-			end := setEnd(text, i)
-			if end < 0 {
+			members, closed := cutSet(text[i+1:])
+			if !closed {
 				return nil, "has a [ that is not closed"
 			}
-			t, why := parseSet(text[i+1 : end])
+			chars, why := parseSet(members)
 			if why != "" {
 				return nil, why
 			}
-			g = append(g, t)
-			i = end
+			g = append(g, element{wild: true, chars: chars})
+			i += len(members) + 1
 		case ']', '!', '^', ':':
 			return nil, "has " + string(c) + " in a place where no host has it"
 		default:
-			g = append(g, globToken{literal: c})
+			g = append(g, element{chars: text[i : i+1]})
 		}
 	}
 	if len(g) == 0 {
@@ -51,63 +53,51 @@ func parseGlob(text string) (g glob, why string) {
 	return g, ""
 }
 
-// setEnd finds the ] of the set that opens at i; one right after [ or [! is a
-// member.
-func setEnd(text string, i int) int {
-	first := i + 1
-	if first < len(text) && text[first] == '!' {
-		first++
+// cutSet returns what stands between a [, which is before text, and its ]. A ]
+// right after [ or [! is a member of the set and does not close it.
+func cutSet(text string) (members string, closed bool) {
+	first := 1
+	if strings.HasPrefix(text, "!") {
+		first = 2
 	}
-	if first+1 > len(text) {
-		return -1
+	size := strings.IndexByte(text[min(first, len(text)):], ']')
+	if size < 0 {
+		return "", false
 	}
-	end := strings.IndexByte(text[first+1:], ']')
-	if end < 0 {
-		return -1
-	}
-	return first + 1 + end
+	return text[:first+size], true
 }
 
-func parseSet(members string) (t globToken, why string) {
-	t.any = true
+// parseSet returns the characters of a label that a set matches. There may be
+// none.
+func parseSet(members string) (chars, why string) {
 	if strings.Contains(members, ":") {
-		return t, "has a : between brackets, which only an IPv6 address has"
+		return "", "has a : between brackets, which only an IPv6 address has"
 	}
-	members, t.not = strings.CutPrefix(members, "!")
+	members, negated := strings.CutPrefix(members, "!")
+	var listed [utf8.RuneSelf]bool
 	for i := 0; i < len(members); i++ {
-		s := span{members[i], members[i]}
+		lo, hi := members[i], members[i]
 		if i+2 < len(members) && members[i+1] == '-' {
-			s.hi = members[i+2]
+			hi = members[i+2]
 			i += 2
 		}
-		if s.lo > s.hi {
-			return t, "has a set with a range that runs backwards"
+		if lo > hi {
+			return "", "has a set with a range that runs backwards"
 		}
-		t.set = append(t.set, s)
-	}
-	return t, ""
-}
-
-func (t globToken) matches(c byte) bool {
-	if !t.any {
-		return t.literal == c
-	}
-	if c == '.' {
-		return false
-	}
-	if t.set == nil {
-		return true
-	}
-	for _, s := range t.set {
-		if s.lo <= c && c <= s.hi {
-			return !t.not
+		for c := lo; c <= hi; c++ {
+			listed[c] = true
 		}
 	}
-	return t.not
+	return strings.Map(func(c rune) rune {
+		if listed[c] == negated {
+			return -1
+		}
+		return c
+	}, labelChars), ""
 }
 
-// match takes at most len(g)·len(host) steps: only the last star is ever
-// reconsidered (S61).
+// match reports whether g matches the whole of host. It takes at most
+// len(g)·len(host) steps, because it returns to the latest star only (S61).
 func (g glob) match(host string) bool {
 	i, j := 0, 0
 	star, resume := -1, 0
@@ -116,10 +106,10 @@ func (g glob) match(host string) bool {
 		case i < len(g) && g[i].star:
 			star, resume = i, j
 			i++
-		case i < len(g) && g[i].matches(host[j]):
+		case i < len(g) && strings.IndexByte(g[i].chars, host[j]) >= 0:
 			i++
 			j++
-		case star >= 0:
+		case star >= 0: // the star takes one character more
 			resume++
 			i, j = star+1, resume
 		default:
@@ -132,12 +122,12 @@ func (g glob) match(host string) bool {
 	return i == len(g)
 }
 
-// labels splits g at its literal dots.
+// labels splits g at its dots.
 func (g glob) labels() []glob {
 	var labels []glob
 	start := 0
-	for i, t := range g {
-		if t.literal == '.' {
+	for i, e := range g {
+		if e.chars == "." {
 			labels = append(labels, g[start:i])
 			start = i + 1
 		}
@@ -145,12 +135,7 @@ func (g glob) labels() []glob {
 	return append(labels, g[start:])
 }
 
-// wild reports whether g is more than literal text.
+// wild reports whether g has a star, a ? or a set.
 func (g glob) wild() bool {
-	for _, t := range g {
-		if t.star || t.any {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g, func(e element) bool { return e.wild })
 }

@@ -132,7 +132,7 @@ func (p *pattern) parseName(host string) (why string) {
 		p.labels = len(labels) // mlflow-* must not match mlflow-x.evil.com (S47)
 		p.addressLike = looksLikeAddress(labels)
 		p.loose = len(labels) > 1 && !p.addressLike // mlflow.*
-	case isDigit(last[0].literal):
+	case isDigit(last[0].chars[0]):
 		if p.addressLike = p.glob.wild(); !p.addressLike { // *.1 is accepted, with a warning (S59)
 			return "ends in a number but is not a valid address"
 		}
@@ -152,8 +152,8 @@ func (p *pattern) parseName(host string) (why string) {
 // of digits, ? and sets.
 func looksLikeAddress(labels []glob) bool {
 	for _, label := range labels[:len(labels)-1] {
-		for _, t := range label {
-			if !t.any && !isDigit(t.literal) {
+		for _, e := range label {
+			if e.star || !e.wild && !isDigit(e.chars[0]) {
 				return false
 			}
 		}
