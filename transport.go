@@ -172,7 +172,7 @@ func (t *Transport) pass(req *http.Request, host *hosts.Host) (*http.Response, e
 	return t.send(req, req)
 }
 
-// warn logs what about a host, once for each host.
+// warn logs a warning about a host, unless the same one has been logged before.
 func (t *Transport) warn(req *http.Request, host *hosts.Host, what, detail string) {
 	if line, first := t.hosts.FirstWarning(host, what); first {
 		t.log.WarnContext(req.Context(), line, "host", host.Label, "detail", detail)
