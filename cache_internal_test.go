@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
@@ -46,6 +47,53 @@ func TestS148ClockSetBack(t *testing.T) {
 	}
 	if h := c.lease; h.staleUntil > time.Now().Add(time.Hour).UnixNano() {
 		t.Error("the stale window did not move with the clock")
+	}
+}
+
+// The clock is set back during the pause after a failed read. The pause is a second, and
+// remains one.
+func TestF13AClockSetBackDoesNotLengthenAPause(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{-30 * time.Minute, 30 * time.Minute} {
+		t.Run(jump.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var down bool
+				reads, token := 0, canary.New()
+				c := NewCache(ProviderFunc(func(context.Context) (Secret, error) {
+					if reads++; down {
+						return Secret{}, errors.New("connection refused")
+					}
+					return NewToken(token), nil
+				}), Config{TTL: 2 * time.Hour})
+				fetch := func() {
+					t.Helper()
+					if _, err := c.Fetch(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+				}
+				fetch()
+				time.Sleep(2*time.Hour - time.Minute)
+				down = true
+				fetch() // the refresh, which fails
+				if reads != 2 {
+					t.Fatalf("%d reads", reads)
+				}
+				c.JumpClock(jump)
+				fetch() // which is served from the lease that ends with the pause
+				down = false
+				time.Sleep(1300 * time.Millisecond)
+				fetch()
+				fetch()
+				if reads != 3 {
+					t.Errorf("%d reads: the store was not read again after the pause of 1 s ±25 %%", reads)
+				}
+				if s := c.State(); s.Failure != nil {
+					t.Error("the failure is still there")
+				}
+			})
+		})
 	}
 }
 
