@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
@@ -172,6 +173,7 @@ func (w *randomWorld) run() {
 	}
 	all.Wait()
 	time.Sleep(time.Minute) // until reads that nobody waits for are over
+	synctest.Wait()
 	w.checkReads()
 	w.checkCounters()
 }
