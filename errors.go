@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// Every error of this module wraps one of these, or is the caller's own context
-// error. They say what to do with it: fix the configuration or the store
-// (ErrConfig, ErrNotFound, ErrDenied, ErrInvalidSecret), or wait
-// (ErrUnavailable). An error of several stores may wrap several; then
-// ErrUnavailable counts.
+// Every error of this module wraps one of these, but for that of a request which its
+// caller has cancelled. They say what to do: fix the configuration or the store
+// (ErrConfig, ErrNotFound, ErrDenied, ErrInvalidSecret), or wait (ErrUnavailable). An
+// error of several stores may wrap several; then ErrUnavailable counts.
 var (
 	// ErrNotFound: there is no secret of that name, or not that version.
 	ErrNotFound = errors.New("secret not found")

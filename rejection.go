@@ -15,6 +15,9 @@ import (
 // first. A new value's first success ends all pauses; a value already in use keeps
 // them: a server that accepts it here and rejects it there will do so again.
 func (c *Cache) succeed(v *value, sent mark) (first bool) {
+	if v.accepted.Load() > sent.rejections {
+		return false // what nearly every success is: nothing new
+	}
 	first, news := v.accept(sent)
 	if !news {
 		return false
