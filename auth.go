@@ -81,7 +81,7 @@
 // background; a program's first such read comes anywhere from 10 to 80 %, so that
 // programs that are started together do not keep reading the store at the same
 // moments. Reads are shared: any number of requests wait for one, each for as long
-// as its own context lasts, and no request's cancellation ends it for the others.
+// as its own context lasts, and the cancellation of one does not end it for the others.
 // The package runs a goroutine only while a read is under way, so nothing needs
 // closing.
 //
@@ -98,14 +98,15 @@
 //
 // # When the server says 401 or 403
 //
-// A 401 drops the value it was sent with; a 403, which is as often a missing
-// permission, leaves it in use inside its TTL. Both read the store again, once
-// however many requests were rejected, and the rejected request is replayed if
-// the value changed and its body can be sent again (it has none, or GetBody is
-// set, as [http.NewRequest] does for bytes and strings). In every other case the
-// server's own response is returned, whole. While the store keeps a value that
-// the server rejects it is read at most once per pause: 1 s doubling to 5 min
-// for 401, 30 s doubling to 5 min for 403.
+// A 401 drops the value it was sent with: nobody gets it from the cache until the store
+// has been read. A 403 is as often a missing permission, so it leaves the value in use.
+// Both read the store again, once however many requests were rejected, and the rejected
+// request is replayed if the value changed and its body can be sent again (it has none,
+// or GetBody is set, as [http.NewRequest] does for bytes and strings). In every other
+// case the server's own response is returned, whole. While the store keeps a value that
+// the server rejects it is read at most once per pause: 1 s doubling to 5 min for 401,
+// 30 s doubling to 5 min for 403. An endpoint that always answers 401, while others
+// accept the value, costs these others nothing more than that.
 //
 // A rotation changes the store first, so a new value may be read before the
 // server knows it. A request whose value the server answers with 401 and has
@@ -120,9 +121,10 @@
 // Every error of the library's own is an [*Error], or wraps several, and wraps one
 // of five sentinels that say what to do: mend something ([ErrConfig], [ErrNotFound],
 // [ErrDenied], [ErrInvalidSecret]) or wait ([ErrUnavailable]). http.Client puts it
-// into a *url.Error, through which [errors.Is] and [errors.As] look. A request whose
-// own context ends while it waits for the store gets that context's error alone, and
-// what Base returns is passed on as it is.
+// into a *url.Error, through which [errors.Is] and [errors.As] look. If a request's own
+// context ends while it waits for the store, the error names the store and wraps that
+// context's error; after a deadline it wraps ErrUnavailable as well. What Base returns
+// is passed on as it is.
 //
 // # What can be watched
 //

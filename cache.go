@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,60 +16,60 @@ import (
 // no closing. Make one with [NewCache]; several transports may share it, and a
 // rejection that one of them sees counts for all. The zero value has no provider: its
 // Fetch returns an error.
+//
+// Its parts are four: a [value] is a secret and what servers have said of it, a
+// [lease] is for how long it may be used, a [flight] is one read of the store, and a
+// [backoff] is a pause in which there is none. docs/architecture.md draws how a value
+// goes from one state to the next.
 type Cache struct {
 	provider Provider
 	name     string
 	key      string
+	unusable *Error // why no Fetch can succeed, or nil
 	cfg      Config
-	form     form // how the secret will be sent: a value must allow it
+	timeout  time.Duration // of one read, all stores of the provider together
+	form     form          // how the secret will be sent: a value must allow it
 	log      *slog.Logger
-	counters *counters // apart, so that counting does not slow down live
+	random   chance
+	counters *counters // allocated separately, so that counting does not share a cache line with live
 
-	// live is what a request may take without asking further: the whole of a
-	// hit. It is derived from the fields below by publish.
-	live atomic.Pointer[grant]
+	// live is the lease that requests take without the lock: the whole of a hit.
+	// publish computes it from the fields below.
+	live atomic.Pointer[lease]
 
-	mu      sync.Mutex
-	last    *value // what the store held when last read, also after it was dropped
-	before  predecessor
-	held    *hold // what may be served; nil: nothing
-	flight  *flight
-	failure failure
-	pauses  [len(rejectingStatuses)]pause
-	stuck   int // reads whose provider has not come back in time
+	mu        sync.Mutex
+	last      *value    // what the store held when last read, also if it may not be used any more
+	lease     *lease    // of last; nil: it may not be used
+	flight    *flight   // the read under way that will answer; nil: none
+	reading   int       // calls of the provider that have not come back, the answers of some being outdated
+	startedAt time.Time // when the latest read began
+	asksFrom  time.Time // before this, waiting for a rotation leads to no further read
+	failure   *Error    // of the latest read; nil if it succeeded
+	failing   backoff
+	rejecting [len(rejectingStatuses)]backoff
 }
 
-// value is one secret the store held, ready to be sent. Reading an equal secret
-// again gives the same value, with its history.
-type value struct {
-	secret  Secret
-	headers [formCount]header
-	trial
+// lease is for how long a value may be used. Its times are nanoseconds of wall-clock
+// time: a suspended laptop counts as time passed, and before readAt the clock has been
+// set back.
+type lease struct {
+	value      *value
+	readAt     int64
+	refreshAt  int64 // from here on a read starts in the background
+	expiresAt  int64 // the end of the TTL, or of the secret's own validity
+	staleUntil int64 // the end of the use while the store is unreachable
+
+	// Of the lease that is taken without the lock: until when there is nothing to
+	// decide. The end of a pause is a moment of the monotonic clock, so it is apart.
+	until int64
+	wake  time.Time // zero: no pause ends before until
+	stale bool      // past its TTL
 }
 
-// grant lets requests take a value without asking, from readAt until a moment
-// in nanoseconds of wall-clock time: a suspended laptop counts as time passed,
-// and before readAt the clock has been set back.
-type grant struct {
-	*value
-	from, until int64
-	stale       bool
-}
-
-// hold is a value with its times, in nanoseconds of wall-clock time.
-type hold struct {
-	value                                    *value
-	readAt, refreshAt, expiresAt, staleUntil int64
-	// suspect: a 403 came for it and the store has not been read since.
-	suspect bool
-}
-
-// predecessor is the value that last has replaced, while last is yet to prove
-// itself. Rotations change the store first: until the server follows, only the
-// predecessor is accepted.
-type predecessor struct {
-	value *value
-	until time.Time // one TTL more, and never past MaxStale or its expiry
+// covers reports whether a request at now may use the value without asking further.
+func (l *lease) covers(now time.Time) bool {
+	at := now.UnixNano()
+	return l.readAt <= at && at < l.until && (l.wake.IsZero() || now.Before(l.wake))
 }
 
 // NewCache returns a cache around p. Of cfg it uses TTL, MaxStale, FetchTimeout
@@ -77,10 +78,8 @@ type predecessor struct {
 // returns an error that wraps [ErrConfig]. A cache around a cache serves no purpose:
 // rejections reach only the outer one.
 func NewCache(p Provider, cfg Config) *Cache {
-	c := &Cache{provider: p, cfg: cfg, log: cfg.logger(), counters: new(counters)}
-	if p != nil {
-		c.name, c.key = p.Name(), keyOf(p)
-	}
+	c := &Cache{provider: p, cfg: cfg, log: cfg.logger(), random: rand.Float64, counters: new(counters)}
+	c.identify()
 	name, err := cfg.headerName()
 	if err != nil {
 		name = "Authorization"
@@ -104,10 +103,11 @@ func (c *Cache) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "secretsauth.Cache(%s)", key)
 }
 
-// Fetch returns the secret, from the cache if it may be served, and else waits for
-// the read that all callers share. Errors are those of the provider as an [*Error],
-// which all who waited get alike, or ctx's own. After a failure the store is left
-// alone for a pause, in which Fetch returns that failure at once.
+// Fetch returns the secret, from the cache if it may be used, and else waits for the
+// read that all callers share. An error is the provider's as an [*Error], which all who
+// waited get alike. If ctx ends first, the error names the store that was waited for
+// and wraps ctx's own error. After a failure the store is left alone for a pause, in
+// which Fetch returns that failure at once.
 func (c *Cache) Fetch(ctx context.Context) (Secret, error) {
 	v, err := c.get(ctx)
 	if err != nil {
@@ -125,23 +125,24 @@ func (c *Cache) Stats() Stats {
 	return c.counters.stats()
 }
 
-// Clear drops the value and what a read under way may bring, and forgets the
-// pause after a failure: the next caller waits for a new read.
+// Clear drops the value, cancels a read under way, and forgets the pause after a
+// failure: the next caller waits for a new read, and so do those who wait now.
 func (c *Cache) Clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failure = failure{}
-	c.before = predecessor{}
+	c.failure, c.failing = nil, backoff{}
+	if c.last != nil {
+		c.last.before = nil
+	}
 	c.drop()
 }
 
 // get returns the value for one request. A hit is one load and one look at the
 // clock.
 func (c *Cache) get(ctx context.Context) (*value, error) {
-	now := time.Now().UnixNano()
-	if g := c.live.Load(); g != nil && g.from <= now && now < g.until {
-		c.hit(ctx, g.stale)
-		return g.value, nil
+	if l := c.live.Load(); l != nil && l.covers(time.Now()) {
+		c.hit(ctx, l.stale)
+		return l.value, nil
 	}
 	return c.ask(ctx)
 }
@@ -159,110 +160,114 @@ func (c *Cache) hit(ctx context.Context, stale bool) {
 // ask is get where the answer is not at hand: it may start a read, and waits for
 // one only if there is nothing to serve meanwhile.
 func (c *Cache) ask(ctx context.Context) (*value, error) {
+	if c.counters == nil {
+		return nil, &Error{Kind: ErrConfig, Summary: "the cache has no provider", Fix: "make it with NewCache and a Provider"}
+	}
 	for {
-		c.mu.Lock()
-		now := time.Now()
-		if c.provider == nil {
-			c.mu.Unlock()
-			return nil, &Error{Kind: ErrConfig, Summary: "the cache has no provider", Fix: "make it with NewCache and a Provider"}
+		l, f, err := c.serve()
+		switch {
+		case err != nil:
+			c.counters.misses.Add(1)
+			return nil, err
+		case l != nil:
+			c.hit(ctx, l.stale)
+			return l.value, nil
 		}
-		if g := c.publish(now); g != nil {
-			if c.flight == nil && c.due(now) {
-				c.start(0)
-				c.publish(now)
-			}
-			c.mu.Unlock()
-			c.hit(ctx, g.stale)
-			return g.value, nil
-		}
-		if c.flight == nil {
-			if c.failure.active(now) {
-				err := c.failure.err
-				c.mu.Unlock()
-				c.counters.misses.Add(1)
-				return nil, err
-			}
-			c.start(0)
-		}
-		f := c.flight
-		c.mu.Unlock()
-
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			c.counters.misses.Add(1)
+			return nil, newWaitError(ctx, c.name, c.key)
 		}
 		switch {
-		case f.outdated:
-			continue
+		case f.outdated: // wait for the next
 		case f.value == nil:
 			c.counters.misses.Add(1)
 			return nil, f.err
 		case f.err != nil:
 			c.hit(ctx, true)
+			return f.value, nil
 		default:
 			c.counters.misses.Add(1)
+			return f.value, nil
 		}
-		return f.value, nil
 	}
 }
 
-// due reports whether the store should be read in the background.
-func (c *Cache) due(now time.Time) bool {
-	return c.held != nil && now.UnixNano() >= c.held.refreshAt && !c.failure.active(now)
+// serve returns a lease that a request can take now, or the read to wait for, or the
+// failure that lasts. It starts the read if none is under way.
+func (c *Cache) serve() (*lease, *flight, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unusable != nil {
+		return nil, nil, c.unusable
+	}
+	now := time.Now()
+	pausing := c.failing.active(now)
+	if l := c.publish(now); l != nil {
+		if c.flight == nil && !pausing && now.UnixNano() >= c.lease.refreshAt {
+			c.start(0)
+			c.publish(now)
+		}
+		return l, nil, nil
+	}
+	if c.flight == nil {
+		if pausing {
+			return nil, nil, c.failure
+		}
+		c.start(0)
+	}
+	return nil, c.flight, nil
 }
 
-// publish derives from the state what may be served without asking, and until
-// when nothing needs doing.
-func (c *Cache) publish(now time.Time) *grant {
-	g := c.grant(now)
-	c.live.Store(g)
-	return g
+// publish recomputes what requests may use without taking the lock.
+func (c *Cache) publish(now time.Time) *lease {
+	l := c.current(now)
+	c.live.Store(l)
+	return l
 }
 
-func (c *Cache) grant(now time.Time) *grant {
-	h, at := c.held, now.UnixNano()
-	if h == nil {
+// current returns the lease that a request may take at now, with how long there is
+// nothing to decide, or nil.
+func (c *Cache) current(now time.Time) *lease {
+	l, at := c.lease, now.UnixNano()
+	if l == nil {
 		return nil
 	}
-	if at < h.readAt {
+	if at < l.readAt {
 		// The clock was set back, so the age is not known: expired as of now.
-		h.readAt, h.refreshAt, h.expiresAt = at, at, at
-		h.staleUntil = min(h.staleUntil, at+int64(c.cfg.maxStale()))
+		l.readAt, l.refreshAt, l.expiresAt = at, at, at
+		l.staleUntil = min(l.staleUntil, at+int64(c.cfg.maxStale()))
 	}
-	g := &grant{value: h.value, from: h.readAt, until: h.expiresAt}
-	if at >= h.expiresAt {
+	granted := *l
+	granted.until = l.expiresAt
+	if at >= l.expiresAt {
 		if !c.mayServeStale(at) {
 			return nil
 		}
-		g.until, g.stale = h.staleUntil, true
+		granted.until, granted.stale = l.staleUntil, true
 	}
-	if c.flight == nil { // else there is nothing to start before it ends
-		wake := h.refreshAt
-		if c.failure.active(now) {
-			wake = c.failure.until.UnixNano()
-		}
-		g.until = min(g.until, max(wake, at))
+	switch {
+	case c.flight != nil: // nothing can be started before it ends
+	case c.failing.active(now):
+		granted.wake = c.failing.until
+	default:
+		granted.until = min(granted.until, max(l.refreshAt, at))
 	}
-	return g
+	return &granted
 }
 
 // mayServeStale is for a value past its TTL: only while the store is known to be
-// unreachable, and never one that the server has rejected since.
+// unreachable, and never one that a 401 has made distrusted. A 403 costs nobody the
+// stale value: it is as often a missing permission (F12).
 func (c *Cache) mayServeStale(at int64) bool {
-	h := c.held
-	return h != nil && at < h.staleUntil && !h.suspect && !h.value.rejected() &&
-		c.failure.err != nil && errors.Is(c.failure.err, ErrUnavailable)
+	return c.lease != nil && at < c.lease.staleUntil && !c.last.distrusted() &&
+		c.failure != nil && errors.Is(c.failure, ErrUnavailable)
 }
 
-// drop takes the value out of service. A read under way began before the
-// invalidation, so it may bring the old value: it neither stores nor answers.
+// drop takes the value out of use.
 func (c *Cache) drop() {
-	c.held = nil
+	c.lease = nil
 	c.live.Store(nil)
-	if f := c.flight; f != nil {
-		c.flight = nil
-		f.outdated = true
-		close(f.done)
-	}
+	c.outdate()
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
@@ -44,8 +45,55 @@ func TestS148ClockSetBack(t *testing.T) {
 	if s := c.Stats(); reads != 3 || s.StaleServed != 2 {
 		t.Errorf("%d reads, %+v", reads, s)
 	}
-	if h := c.held; h.staleUntil > time.Now().Add(time.Hour).UnixNano() {
+	if h := c.lease; h.staleUntil > time.Now().Add(time.Hour).UnixNano() {
 		t.Error("the stale window did not move with the clock")
+	}
+}
+
+// The clock is set back during the pause after a failed read. The pause is a second, and
+// remains one.
+func TestF13AClockSetBackDoesNotLengthenAPause(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{-30 * time.Minute, 30 * time.Minute} {
+		t.Run(jump.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var down bool
+				reads, token := 0, canary.New()
+				c := NewCache(ProviderFunc(func(context.Context) (Secret, error) {
+					if reads++; down {
+						return Secret{}, errors.New("connection refused")
+					}
+					return NewToken(token), nil
+				}), Config{TTL: 12 * time.Hour})
+				fetch := func() {
+					t.Helper()
+					if _, err := c.Fetch(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+				}
+				fetch()
+				time.Sleep(12*time.Hour - time.Minute)
+				down = true
+				fetch() // the refresh, which fails
+				if reads != 2 {
+					t.Fatalf("%d reads", reads)
+				}
+				c.JumpClock(jump)
+				fetch() // which is served from the lease that ends with the pause
+				down = false
+				time.Sleep(1300 * time.Millisecond)
+				fetch()
+				fetch()
+				if reads != 3 {
+					t.Errorf("%d reads: the store was not read again after the pause of 1 s ±25 %%", reads)
+				}
+				if s := c.State(); s.Failure != nil {
+					t.Error("the failure is still there")
+				}
+			})
+		})
 	}
 }
 
@@ -88,7 +136,7 @@ func TestS144CallersThatWaitForTheLockStartOneRefresh(t *testing.T) {
 	}
 	var callers sync.WaitGroup
 	c.mu.Lock()
-	c.held.refreshAt = time.Now().UnixNano()
+	c.lease.refreshAt = time.Now().UnixNano()
 	c.live.Store(nil)
 	for range 100 {
 		callers.Go(func() {

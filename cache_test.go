@@ -3,15 +3,21 @@ package secretsauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 func ttl(d time.Duration) func(*secretsauth.Config) {
@@ -263,7 +269,7 @@ func TestS135S136ACallerThatCancelsFailsNoOther(t *testing.T) {
 			switch {
 			case err == nil && status == http.StatusOK:
 				ok.Add(1)
-			case err == context.DeadlineExceeded: //nolint:errorlint // alone, not wrapped in anything of ours
+			case errors.Is(err, context.DeadlineExceeded):
 				cancelled.Add(1)
 				if time.Since(begun) != time.Second {
 					t.Error("a waiter did not leave when its own context ended")
@@ -279,6 +285,76 @@ func TestS135S136ACallerThatCancelsFailsNoOther(t *testing.T) {
 		w.want("/", http.StatusOK) // S147 no context error was cached
 		w.wantReads(1)
 	})
+}
+
+func TestF17ARequestThatEndsWhileItWaitsSaysForWhichStore(t *testing.T) {
+	t.Parallel()
+	type call func(w *world, ctx context.Context) error
+	calls := map[string]call{
+		"RoundTrip": func(w *world, ctx context.Context) error { _, err := w.doWith(ctx, "/", nil); return err },
+		"Warm":      func(w *world, ctx context.Context) error { return w.rt.Warm(ctx) },
+		"http.Client": func(w *world, ctx context.Context) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://mlflow.test/", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := (&http.Client{Transport: netted{w.rt}}).Do(req)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err
+		},
+		"http.Client with a Timeout": func(w *world, _ context.Context) error {
+			resp, err := (&http.Client{Transport: netted{w.rt}, Timeout: time.Second}).Get("https://mlflow.test/")
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err
+		},
+	}
+	for name, do := range calls {
+		for _, cancelled := range []bool{false, true} {
+			if cancelled && name == "http.Client with a Timeout" {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, cancelled: %v", name, cancelled), func(t *testing.T) {
+				t.Parallel()
+				simulate(t, func(t *testing.T) {
+					w := newWorld(t)
+					w.store.slow(5 * time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					want, unavailable := context.DeadlineExceeded, true
+					if cancelled {
+						ctx, cancel = context.WithCancel(t.Context())
+						defer cancel()
+						time.AfterFunc(time.Second, cancel)
+						want, unavailable = context.Canceled, false
+					}
+					err := do(w, ctx)
+					if err == nil || !strings.Contains(err.Error(), w.store.Key()) || !strings.Contains(err.Error(), want.Error()) {
+						t.Fatalf("the error does not say for which store it waited, and why it ended: %v", err)
+					}
+					if name == "http.Client with a Timeout" { // which keeps no more of an error than its text
+						return
+					}
+					if !errors.Is(err, want) || errors.Is(err, secretsauth.ErrUnavailable) != unavailable {
+						t.Errorf("the error wraps the context's: %v, ErrUnavailable: %v, want %v",
+							errors.Is(err, want), errors.Is(err, secretsauth.ErrUnavailable), unavailable)
+					}
+					if own, ok := errors.AsType[*secretsauth.Error](err); ok != unavailable || ok && own.Key != w.store.Key() {
+						t.Errorf("as an *Error: %v", own)
+					}
+					if late, ok := err.(interface{ Timeout() bool }); !ok || late.Timeout() != unavailable { //nolint:errorlint // as net/http looks at it
+						t.Error("it does not say whether it timed out")
+					}
+					if s := w.rt.Stats(); s.Misses != 1 || s.Hits != 0 {
+						t.Errorf("%+v", s)
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestS114ShortClientTimeoutLeavesTheReadRunning(t *testing.T) {
@@ -388,6 +464,217 @@ func TestS134APanicReachesNoCallerAndDoesNotStay(t *testing.T) {
 		time.Sleep(2 * time.Second) // the pause after a failure
 		w.want("/", http.StatusOK)
 	})
+}
+
+// evil is an error whose methods do what they should not.
+type evil struct {
+	text       func() string
+	is         func(error) bool
+	unwrap     func() error
+	retryAfter func() time.Duration
+}
+
+func (e evil) Error() string {
+	if e.text == nil {
+		return "boom"
+	}
+	return e.text()
+}
+func (e evil) Is(target error) bool { return e.is != nil && e.is(target) }
+func (e evil) RetryAfter() time.Duration {
+	if e.retryAfter == nil {
+		return 0
+	}
+	return e.retryAfter()
+}
+func (e evil) Unwrap() error {
+	if e.unwrap == nil {
+		return nil
+	}
+	return e.unwrap()
+}
+
+func TestF14NoErrorOfAProviderEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	var nilError *secretsauth.Error
+	hidden := canary.New()
+	explode := func() { panic(hidden) }
+	var looks atomic.Int32
+	for name, failure := range map[string]error{
+		"a nil *Error":                  nilError,
+		"a nil *Error, wrapped":         fmt.Errorf("read: %w", nilError),
+		"a nil *Error, joined":          errors.Join(errors.New("boom"), nilError),
+		"a nil pointer of another type": (*evil)(nil),
+		"Error panics":                  evil{text: func() string { explode(); return "" }},
+		"Error panics, wrapped":         &secretsauth.Error{Kind: secretsauth.ErrDenied, Cause: evil{text: func() string { explode(); return "" }}},
+		"Error panics later": evil{text: func() string {
+			if looks.Add(1) > 1 {
+				explode()
+			}
+			return "boom"
+		}},
+		"Is panics":              evil{is: func(error) bool { explode(); return false }},
+		"Unwrap panics":          evil{unwrap: func() error { explode(); return nil }},
+		"RetryAfter panics":      evil{retryAfter: func() time.Duration { explode(); return 0 }},
+		"Is ends its goroutine":  evil{is: func(error) bool { runtime.Goexit(); return false }},
+		"Error never comes back": evil{text: func() string { time.Sleep(time.Hour); return "" }},
+		"Is panics for what the caller looks for": evil{is: func(target error) bool {
+			if target == io.ErrUnexpectedEOF { //nolint:errorlint // it is what is asked for
+				explode()
+			}
+			return false
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t, ttl(100*time.Second))
+				w.want("/", http.StatusOK)
+				w.store.fail(failure)
+				time.Sleep(100 * time.Second)
+				for range 100 {
+					if status, err := w.do("/"); status != http.StatusOK && strings.Contains(err.Error(), hidden) {
+						t.Error("the error holds what was panicked with")
+					}
+					time.Sleep(time.Second)
+				}
+				if name != "Error panics, wrapped" { // which says that the store has spoken
+					w.want("/", http.StatusOK) // as stale
+				}
+				w.rt.ClearCache()
+				_, err := w.do("/")
+				if !errors.Is(err, secretsauth.ErrUnavailable) && !errors.Is(err, secretsauth.ErrDenied) {
+					t.Errorf("the read is no failure of a store: %T", err)
+				}
+				_, _ = errors.Is(err, io.ErrUnexpectedEOF), err.Error()
+				w.store.put(w.old)
+				time.Sleep(2 * time.Hour) // until what has not come back does
+				w.want("/", http.StatusOK)
+			})
+		})
+	}
+}
+
+// badProvider panics where it is told to.
+type badProvider struct {
+	secretsauth.Provider
+	name, key string
+	stores    func() int
+}
+
+func (p *badProvider) Name() string { return explodeUnless(p.name) }
+func (p *badProvider) Key() string  { return explodeUnless(p.key) }
+func (p *badProvider) Stores() int  { return p.stores() }
+
+func explodeUnless(text string) string {
+	if text == "" {
+		panic("no name")
+	}
+	return text
+}
+
+func TestF14NoProviderEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	one := func() int { return 1 }
+	for name, test := range map[string]struct {
+		provider secretsauth.Provider
+		want     error // nil: it works
+	}{
+		"a nil pointer":              {(*badProvider)(nil), secretsauth.ErrConfig},
+		"Name panics":                {&badProvider{key: "k", stores: one}, secretsauth.ErrConfig},
+		"Key panics":                 {&badProvider{name: "n", stores: one}, secretsauth.ErrConfig},
+		"Stores panics":              {&badProvider{name: "n", key: "k", stores: func() int { panic("boom") }}, secretsauth.ErrConfig},
+		"Fetch is nil":               {&badProvider{name: "n", key: "k", stores: one}, secretsauth.ErrUnavailable},
+		"Stores is huge":             {&badProvider{Provider: secretsauth.Static(secretsauth.NewToken(canary.New())), name: "n", key: "k", stores: func() int { return math.MaxInt }}, nil},
+		"Stores is negative":         {&badProvider{Provider: secretsauth.Static(secretsauth.NewToken(canary.New())), name: "n", key: "k", stores: func() int { return -1 }}, nil},
+		"a ProviderFunc that is nil": {secretsauth.ProviderFunc(nil), secretsauth.ErrConfig},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				rt, err := newTransport(test.provider, secretsauth.Config{AllowedHosts: []string{"*"}, Base: &fakeServer{}})
+				if err == nil {
+					err = rt.Warm(t.Context())
+				}
+				if test.want == nil && err != nil || test.want != nil && !errors.Is(err, test.want) {
+					t.Errorf("%v, want %v", err, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A log handler that panics would end the process: it runs in the goroutine of a read,
+// where no caller can catch it.
+func TestF14NoLogHandlerEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t, func(c *secretsauth.Config) { c.Logger = slog.New(brokenHandler{slog.DiscardHandler}) })
+		w.want("/", http.StatusOK)
+		w.store.fail(down())
+		w.rt.ClearCache()
+		w.wantErr("/", secretsauth.ErrUnavailable)
+	})
+}
+
+// brokenHandler panics on lines about reads.
+type brokenHandler struct{ slog.Handler }
+
+func (brokenHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h brokenHandler) Handle(_ context.Context, r slog.Record) error {
+	if !strings.HasPrefix(r.Message, "Authentication successful") && !strings.HasPrefix(r.Message, "Cache hit") {
+		panic("the handler is broken")
+	}
+	return nil
+}
+
+func TestF15ClearsDoNotPileUpReads(t *testing.T) {
+	t.Parallel()
+	for _, deaf := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the store ignores that nobody waits: %v", deaf), func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t)
+				var underWay, most atomic.Int32
+				rt, err := newTransport(secretsauth.ProviderFunc(func(ctx context.Context) (secretsauth.Secret, error) {
+					if n := underWay.Add(1); n > most.Load() {
+						most.Store(n)
+					}
+					defer underWay.Add(-1)
+					return w.store.Fetch(ctx)
+				}), secretsauth.Config{AllowedHosts: []string{"*"}, Base: w.server})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.rt = rt
+				w.store.set(func(s *fakeStore) { s.delay, s.deaf = 9*time.Second, deaf })
+				var callers sync.WaitGroup
+				for range 5 {
+					callers.Go(func() {
+						for range 10 {
+							_, _ = w.do("/")
+							time.Sleep(10 * time.Millisecond)
+						}
+					})
+				}
+				for range 1000 {
+					w.rt.ClearCache()
+					time.Sleep(10 * time.Millisecond)
+				}
+				callers.Wait()
+				bound := int32(2) // the one that is cancelled, and the next
+				if deaf {
+					bound = 4
+				}
+				if n := most.Load(); n > bound {
+					t.Errorf("%d reads under way at once, want at most %d", n, bound)
+				}
+				w.store.set(func(s *fakeStore) { s.delay, s.deaf = 0, false })
+				time.Sleep(2 * time.Minute)
+				w.want("/", http.StatusOK)
+			})
+		})
+	}
 }
 
 func TestS148ASuspendedOrResetClock(t *testing.T) {

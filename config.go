@@ -73,7 +73,9 @@ type Config struct {
 	// value that was accepted before and is now answered 401 may be in the middle
 	// of one: a request that can be replayed then waits for the store to hold
 	// another value, until this long after the first such 401 or until its own
-	// context ends. Default 0: it does not wait; negative: refused.
+	// context ends. Meanwhile the store is read once a second, and less often when
+	// that goes on for more than 10 s. A 403 never waits. Default 0: no request
+	// waits; negative: refused.
 	RotationWait time.Duration
 }
 

@@ -8,12 +8,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
 const module = "github.com/mlflow-secrets-auth/secretsauth"
+
+// belowTheRoot are the packages that the root imports. They import the standard
+// library only.
+var belowTheRoot = []string{module + "/internal/env", module + "/internal/hosts"}
 
 // Importing the root costs a user the standard library and nothing else.
 func TestTheRootNeedsTheStandardLibraryOnly(t *testing.T) {
@@ -22,7 +27,7 @@ func TestTheRootNeedsTheStandardLibraryOnly(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no go command in PATH, so the dependencies cannot be listed")
 	}
-	for _, pkg := range []string{module, module + "/internal/env"} {
+	for _, pkg := range append([]string{module}, belowTheRoot...) {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()
 			list := exec.CommandContext(t.Context(), goTool, "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg)
@@ -34,7 +39,7 @@ func TestTheRootNeedsTheStandardLibraryOnly(t *testing.T) {
 			}
 			deps := strings.Fields(string(out))
 			for _, dep := range deps {
-				if dep != module && !strings.HasPrefix(dep, module+"/internal/") {
+				if dep != pkg && (pkg != module || !slices.Contains(belowTheRoot, dep)) {
 					t.Errorf("it needs %s", dep)
 				}
 			}
@@ -45,14 +50,15 @@ func TestTheRootNeedsTheStandardLibraryOnly(t *testing.T) {
 	}
 }
 
-// source is every file of the root and of internal/env but the tests.
+// source is every file of the root and of the packages below it but the tests.
 func source(t *testing.T) map[string]*ast.File {
 	t.Helper()
 	files := map[string]*ast.File{}
-	for _, pattern := range []string{"*.go", "internal/env/*.go"} {
-		names, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
+	for _, pkg := range append([]string{module}, belowTheRoot...) {
+		folder := "." + strings.TrimPrefix(pkg, module)
+		names, err := filepath.Glob(filepath.Join(folder, "*.go"))
+		if err != nil || len(names) < 2 {
+			t.Fatalf("%s has %d files; %v", folder, len(names), err)
 		}
 		for _, name := range names {
 			if strings.HasSuffix(name, "_test.go") {

@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// Every error of this module wraps one of these, or is the caller's own context
-// error. They say what to do with it: fix the configuration or the store
-// (ErrConfig, ErrNotFound, ErrDenied, ErrInvalidSecret), or wait
-// (ErrUnavailable). An error of several stores may wrap several; then
-// ErrUnavailable counts.
+// Every error of this module wraps one of these, but for that of a request which its
+// caller has cancelled. They say what to do: fix the configuration or the store
+// (ErrConfig, ErrNotFound, ErrDenied, ErrInvalidSecret), or wait (ErrUnavailable). An
+// error of several stores may wrap several; then ErrUnavailable counts.
 var (
 	// ErrNotFound: there is no secret of that name, or not that version.
 	ErrNotFound = errors.New("secret not found")
@@ -45,6 +44,9 @@ type Error struct {
 
 // Error is one line: the secret's key, the summary, the cause, and the fix.
 func (e *Error) Error() string {
+	if e == nil {
+		return "unknown error"
+	}
 	var b strings.Builder
 	switch {
 	case e.Key != "":
@@ -78,6 +80,9 @@ func (e *Error) summary() string {
 // read timing out, not the caller's own context, so it stays out of sight of
 // errors.Is.
 func (e *Error) Unwrap() []error {
+	if e == nil {
+		return nil
+	}
 	var wrapped []error
 	if e.Kind != nil {
 		wrapped = append(wrapped, e.Kind)
@@ -89,7 +94,12 @@ func (e *Error) Unwrap() []error {
 }
 
 // RetryAfter is how long the store asked callers to stay away, or zero.
-func (e *Error) RetryAfter() time.Duration { return e.Wait }
+func (e *Error) RetryAfter() time.Duration {
+	if e == nil {
+		return 0
+	}
+	return e.Wait
+}
 
 // asError brings whatever a provider returned into the form of an [*Error] with
 // a sentinel. ErrUnavailable comes first: an error that joins several stores'
@@ -103,10 +113,10 @@ func asError(err error, provider, key string) *Error {
 		}
 	}
 	e := Error{Cause: err}
-	if own, ok := errors.AsType[*Error](err); ok && errors.Is(own.Kind, kind) {
+	if own, ok := errors.AsType[*Error](err); ok && own != nil && errors.Is(own.Kind, kind) {
 		e = *own
 	}
-	e.Kind = kind
+	e.Kind, e.Cause = kind, contain(e.Cause)
 	if e.Provider == "" {
 		e.Provider = provider
 	}
@@ -121,3 +131,70 @@ func asError(err error, provider, key string) *Error {
 	}
 	return &e
 }
+
+// contained is a cause that comes from outside this module, made safe to keep: one
+// read's error goes to every request that waited for it, and its methods could panic
+// in any of them (F14). Its text is taken once.
+type contained struct {
+	text  string
+	cause error
+}
+
+// contain wraps cause. A panic of cause.Error is the caller's to handle.
+func contain(cause error) error {
+	if _, done := cause.(*contained); done || cause == nil { //nolint:errorlint // the very type, not one within
+		return cause
+	}
+	return &contained{cause.Error(), cause}
+}
+
+func (c *contained) Error() string { return c.text }
+
+// Is reports whether the cause is target.
+func (c *contained) Is(target error) (is bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(c.cause, target)
+}
+
+// As finds the first error of target's type in the cause.
+func (c *contained) As(target any) (found bool) {
+	defer func() { _ = recover() }()
+	return errors.As(c.cause, target)
+}
+
+// waitError is the error of a request whose own context ended while it waited for a
+// store. Without it the tracking server would be blamed: http.Client says
+// "Client.Timeout exceeded while awaiting headers" (F17).
+type waitError struct {
+	store *Error // of kind ErrUnavailable
+	ended error  // ctx.Err(); never context.Cause(ctx), which may say anything (S160)
+}
+
+func newWaitError(ctx context.Context, provider, key string) error {
+	e := &waitError{ended: ctx.Err()}
+	e.store = &Error{Provider: provider, Key: key, Kind: ErrUnavailable,
+		Summary: "the request ended while it waited for the secret store, and was not sent"}
+	if e.Timeout() {
+		e.store.Fix = "run mlflow-secrets-auth doctor to see why the store is slow, or give the request more time than Config.FetchTimeout"
+	}
+	return e
+}
+
+func (e *waitError) Error() string {
+	store := *e.store
+	store.Cause = e.ended
+	return store.Error()
+}
+
+// Unwrap returns the context's own error. For a deadline it adds the store's: a
+// caller that cancels has not learnt that the store is unavailable.
+func (e *waitError) Unwrap() []error {
+	wrapped := []error{e.ended}
+	if e.Timeout() {
+		wrapped = append(wrapped, e.store)
+	}
+	return wrapped
+}
+
+// Timeout reports whether a deadline has ended the request, as [net.Error] has it.
+func (e *waitError) Timeout() bool { return errors.Is(e.ended, context.DeadlineExceeded) }

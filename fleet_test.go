@@ -83,7 +83,7 @@ func TestAFleetDoesNotMarchInStep(t *testing.T) {
 		now := start
 		return func() time.Duration {
 			c.adopt(read, held, now)
-			due := time.Unix(0, c.held.refreshAt).Sub(now.Round(0))
+			due := time.Unix(0, c.lease.refreshAt).Sub(now.Round(0))
 			now = now.Add(due)
 			return due
 		}
@@ -136,7 +136,7 @@ func TestAFleetOfRealCaches(t *testing.T) {
 					}
 					time.Sleep(time.Millisecond) // the read in the background is over by then
 					c.mu.Lock()
-					due := c.held.refreshAt
+					due := c.lease.refreshAt
 					c.mu.Unlock()
 					time.Sleep(time.Until(time.Unix(0, due)))
 				}

@@ -4,103 +4,99 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // flight is one read of the store, shared by all who wait for it.
 type flight struct {
-	done  chan struct{} // closed when the rest is set
+	done  chan struct{} // closed when the fields below are set
 	cause status        // the rejection that asked for it, or none
 
-	outdated bool // an invalidation came meanwhile: ask again
-	settled  bool
-	value    *value // what to use, stale when err is set as well
+	outdated bool   // an invalidation came meanwhile: ask again
+	value    *value // what to use, stale if err is set as well
 	err      *Error
-}
 
-// failure is why the last read failed, and when the next may start.
-type failure struct {
-	err *Error
-	pause
+	// The fields below are guarded by the cache's lock.
+
+	ended    bool
+	cancel   context.CancelFunc // ends the provider's call; nil before it has begun
+	watchdog *time.Timer        // ends the flight of a provider that does not come back
 }
 
 const (
-	firstFailurePause = time.Second
-	lastFailurePause  = time.Minute
 	// timeoutGrace is for providers that return late once their context ends.
 	timeoutGrace = 250 * time.Millisecond
-	// maxStuck reads may hang beyond their timeout before no further one starts.
-	maxStuck = 4
+	// maxReading calls of the provider may be under way at once. More than one is
+	// only where an invalidation has cancelled one, and where a provider ignores
+	// its context.
+	maxReading = 4
 )
 
-// start begins a read in its own goroutine, detached from every caller: no
-// caller's end is the read's, and nothing of a caller's context (an httptrace
-// would see the store's token) reaches the store.
+var (
+	errPanic   = errors.New("the provider panicked")
+	errTimeout = errors.New("the read did not end within FetchTimeout")
+	errStuck   = errors.New("earlier reads have not come back after their end: the provider ignores its context")
+)
+
+// start begins a read. If too many calls of the provider have not come back, it
+// begins when the first of them does, and fails if none does so at once.
 func (c *Cache) start(cause status) {
 	f := &flight{done: make(chan struct{}), cause: cause}
 	c.flight = f
-	c.counters.fetches.Add(1)
-	if c.stuck >= maxStuck {
-		go c.settle(f, Secret{}, errStuck)
-		return
-	}
-	go c.read(f)
+	f.watchdog = time.AfterFunc(timeoutGrace, func() { c.settle(f, nil, c.failureOf(errStuck)) })
+	c.launch()
 }
 
-var (
-	errStuck   = errors.New("earlier reads have not come back long after their timeout: the provider ignores its context")
-	errPanic   = errors.New("the provider panicked")
-	errTimeout = errors.New("the read did not end within FetchTimeout")
-)
-
-func (c *Cache) read(f *flight) {
-	timeout := c.cfg.fetchTimeout()
-	if several, ok := c.provider.(interface{ Stores() int }); ok {
-		timeout *= time.Duration(max(several.Stores(), 1)) // one after the other
+// launch calls the provider for the flight that has not begun, in a goroutine of its
+// own and detached from every caller: a caller's cancellation does not cancel the
+// read, and nothing of a caller's context (an httptrace would see the store's token)
+// reaches the store.
+func (c *Cache) launch() {
+	f := c.flight
+	if f == nil || f.cancel != nil || c.reading >= maxReading {
+		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	f.cancel = cancel
+	f.watchdog.Stop()
+	f.watchdog = time.AfterFunc(c.timeout+timeoutGrace, func() { c.settle(f, nil, c.failureOf(errTimeout)) })
+	c.reading++
+	c.startedAt = time.Now()
+	c.counters.fetches.Add(1)
+	go c.read(ctx, f)
+}
 
-	var late, back bool // guarded by mu
-	watchdog := time.AfterFunc(timeout+timeoutGrace, func() {
-		c.mu.Lock()
-		late = !back
-		if late {
-			c.stuck++
-		}
-		c.mu.Unlock()
-		if late {
-			c.settle(f, Secret{}, errTimeout)
-		}
-	})
-	var secret Secret
-	err := errPanic // unless Fetch returns: it may panic, with the secret perhaps, or end its goroutine
+// read is the goroutine of one flight. Whatever the provider does, and whatever its
+// error does when it is looked at, is a failed read and never the process's end (F14).
+func (c *Cache) read(ctx context.Context, f *flight) {
+	var v *value
+	failed := c.failureOf(errPanic) // unless Fetch returns: it may panic, with the secret perhaps, or end its goroutine
 	defer func() {
 		_ = recover()
-		watchdog.Stop()
+		f.cancel()
+		c.settle(f, v, failed)
 		c.mu.Lock()
-		back = true
-		if late {
-			c.stuck--
-		}
-		c.mu.Unlock()
-		c.settle(f, secret, err)
+		defer c.mu.Unlock()
+		c.reading--
+		c.launch()
 	}()
-	secret, err = c.provider.Fetch(ctx)
+	secret, err := c.provider.Fetch(ctx)
+	v, failed = c.judge(secret, err)
 }
 
 // settle ends a flight, once, with what the store said.
-func (c *Cache) settle(f *flight, secret Secret, err error) {
-	v, failed := c.judge(secret, err)
+func (c *Cache) settle(f *flight, v *value, failed *Error) {
 	c.mu.Lock()
-	if f.settled || f.outdated {
+	if f.ended {
 		c.mu.Unlock()
 		return
 	}
-	f.settled = true
+	f.ended = true
+	f.watchdog.Stop()
 	c.flight = nil
 	now := time.Now()
 	if failed != nil {
@@ -109,7 +105,7 @@ func (c *Cache) settle(f *flight, secret Secret, err error) {
 		c.adopt(f, v, now)
 	}
 	c.publish(now)
-	hasValue := c.held != nil
+	hasValue := c.lease != nil
 	c.mu.Unlock()
 	// Not under the lock: a handler may send requests of its own. Before the
 	// answer is out: whoever has it finds the line in the log.
@@ -117,98 +113,114 @@ func (c *Cache) settle(f *flight, secret Secret, err error) {
 	close(f.done)
 }
 
+// outdate ends the read under way, if there is one. It began before an invalidation,
+// so it may bring the old value: it neither stores nor answers, and is cancelled. Those
+// who wait for it ask again.
+func (c *Cache) outdate() {
+	f := c.flight
+	if f == nil {
+		return
+	}
+	c.flight = nil
+	f.ended, f.outdated = true, true
+	f.watchdog.Stop()
+	if f.cancel != nil {
+		f.cancel()
+	}
+	close(f.done)
+}
+
 // judge turns a provider's answer into a value that can be sent, or an error.
 func (c *Cache) judge(secret Secret, err error) (*value, *Error) {
 	if err != nil {
-		return nil, asError(err, c.name, c.key)
+		return nil, c.failureOf(err)
 	}
 	if !secret.expiry.IsZero() && !time.Now().Before(secret.expiry) {
-		return nil, asError(&Error{
+		return nil, c.failureOf(&Error{
 			Kind:    ErrInvalidSecret,
 			Summary: "the secret expired at " + secret.expiry.UTC().Format(time.RFC3339),
 			Fix:     "store a new version",
-		}, c.name, c.key)
+		})
 	}
 	v := &value{secret: secret, headers: secret.headers()}
 	if unfit := v.headers[c.form].err; unfit != nil {
-		return nil, asError(unfit, c.name, c.key)
+		return nil, c.failureOf(unfit)
 	}
 	return v, nil
 }
 
-// adopt puts what was read into service.
+func (c *Cache) failureOf(err error) *Error { return asError(err, c.name, c.key) }
+
+// adopt puts what was read into use.
 func (c *Cache) adopt(f *flight, v *value, now time.Time) {
 	first := c.last == nil
 	fresh := v.secret // its expiry is that of this read
 	if !first && c.last.secret.sameAs(fresh) {
 		v = c.last
 	}
-	if v != c.last {
-		c.before = c.succeeded(f, now)
+	switch {
+	case f.cause != 0:
+		c.rejecting[f.cause.index()].rejected(now, f.cause, c.random)
+	case v != c.last:
+		c.rejecting = [len(rejectingStatuses)]backoff{}
 	}
-	if f.cause != 0 {
-		c.pauses[f.cause.index()].extend(f.cause, now)
-	} else if v != c.last {
-		c.pauses = [len(c.pauses)]pause{}
+	if !first && v != c.last {
+		c.keepBefore(v, now)
 	}
-	c.last = v
-	c.failure = failure{}
+	c.last, c.failure, c.failing = v, nil, backoff{}
 
-	ttl := int64(c.cfg.ttl(fresh))
-	h := &hold{value: v, readAt: now.UnixNano()}
-	h.expiresAt = h.readAt + ttl
-	h.staleUntil = h.expiresAt + int64(c.cfg.maxStale())
+	l := &lease{value: v, readAt: now.UnixNano()}
+	l.expiresAt = l.readAt + int64(c.cfg.ttl(fresh))
+	l.staleUntil = l.expiresAt + int64(c.cfg.maxStale())
 	// Compared as times: an expiry far off, such as one in the year 9999, does not
 	// fit into an int64 of nanoseconds.
-	if end := fresh.expiry; !end.IsZero() && end.Before(time.Unix(0, h.staleUntil)) {
-		h.staleUntil = end.UnixNano()
-		h.expiresAt = min(h.expiresAt, h.staleUntil)
+	if end := fresh.expiry; !end.IsZero() && end.Before(time.Unix(0, l.staleUntil)) {
+		l.staleUntil = end.UnixNano()
+		l.expiresAt = min(l.expiresAt, l.staleUntil)
 	}
-	// From 80 % of its life a value is refreshed, ±10 %; a process's first
-	// refresh falls anywhere from 10 to 80 %, so that a fleet that starts together
-	// does not go on reading together.
-	share := 0.8 * (0.9 + 0.2*rand.Float64())
+	// From 80 % of its life a value is refreshed, ±10 %; a process's first refresh
+	// falls anywhere from 10 to 80 %, so that a fleet that starts together does not
+	// go on reading together.
+	share := 0.8 * (0.9 + 0.2*c.random())
 	if first {
-		share = 0.1 + 0.7*rand.Float64()
+		share = 0.1 + 0.7*c.random()
 	}
-	h.refreshAt = h.readAt + int64(share*float64(h.expiresAt-h.readAt))
-	c.held = h
+	l.refreshAt = l.readAt + int64(share*float64(l.expiresAt-l.readAt))
+	c.lease = l
 	f.value = v
 }
 
-// succeeded is the value in service that another is about to replace, if servers
-// have accepted it and not rejected it since.
-func (c *Cache) succeeded(f *flight, now time.Time) predecessor {
-	h := c.held
-	if f.cause != 0 || h == nil || h.suspect || h.value.accepted.Load() == 0 || h.value.rejected() {
-		return predecessor{}
+// keepBefore remembers the value in use as the one before v, for one TTL and no
+// longer than it may be served stale, if a server has accepted it and not rejected it
+// since.
+func (c *Cache) keepBefore(v *value, now time.Time) {
+	old := c.last
+	old.before = nil // not a chain of all that there ever were
+	if c.lease == nil || old.accepted.Load() == 0 || old.distrusted() {
+		return
 	}
-	return predecessor{h.value, earliest(now.Add(c.cfg.ttl(h.value.secret)), time.Unix(0, h.staleUntil))}
-}
-
-func earliest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
+	v.before, v.beforeUntil = old, now.Add(c.cfg.ttl(old.secret))
+	if end := time.Unix(0, c.lease.staleUntil); end.Before(v.beforeUntil) {
+		v.beforeUntil = end
 	}
-	return b
 }
 
 // fail keeps the old value within its bounds and sets the pause before the next
 // read.
 func (c *Cache) fail(f *flight, err *Error, now time.Time) {
 	c.counters.fetchErrors.Add(1)
-	delay := min(max(2*c.failure.delay, firstFailurePause), lastFailurePause)
-	wait := max(jitter(delay, 0.25), min(err.RetryAfter(), lastFailurePause))
-	c.failure = failure{err, pause{delay: delay, until: now.Add(wait)}}
-
+	c.failure = err
+	c.failing.failed(now, err.RetryAfter(), c.random)
 	f.err = err
-	if at := now.UnixNano(); c.mayServeStale(at) && at >= c.held.readAt {
-		f.value = c.held.value
+	if at := now.UnixNano(); c.mayServeStale(at) && at >= c.lease.readAt {
+		f.value = c.last
 	}
 }
 
 // report logs how a read ended; hasValue says whether there is a value all the same.
+// A handler that panics must not end the process, which nobody could prevent here.
 func (c *Cache) report(err *Error, hasValue bool) {
+	defer func() { _ = recover() }()
 	if err == nil {
 		c.log.Info("Secret fetched successfully (provider="+c.name+", cache_hit=false)",
 			"provider", c.name, "cache_hit", false, "key", c.key)
@@ -228,7 +240,26 @@ func capitalise(text string) string {
 	return string(unicode.ToUpper(r)) + text[size:]
 }
 
-// jitter is d, give or take a share of it.
-func jitter(d time.Duration, share float64) time.Duration {
-	return time.Duration(float64(d) * (1 + share*(2*rand.Float64()-1)))
+// identify asks the provider for its name, its key and how many stores it asks. One
+// that panics here is most likely a nil pointer in an interface.
+func (c *Cache) identify() {
+	c.timeout = c.cfg.fetchTimeout()
+	if c.provider == nil {
+		c.unusable = &Error{Kind: ErrConfig, Summary: "the cache has no provider", Fix: "make it with NewCache and a Provider"}
+		return
+	}
+	defer func() {
+		if recover() != nil {
+			c.unusable = &Error{Kind: ErrConfig, Provider: c.name,
+				Summary: "the provider panicked when it was asked for its name; it may be a nil pointer",
+				Fix:     "pass a provider that its New has returned without an error"}
+		}
+	}()
+	c.name = c.provider.Name()
+	c.key = keyOf(c.provider)
+	if several, ok := c.provider.(interface{ Stores() int }); ok {
+		// The stores are asked one after the other.
+		n := min(max(several.Stores(), 1), int(env.Longest/c.timeout))
+		c.timeout *= time.Duration(max(n, 1))
+	}
 }

@@ -2,244 +2,242 @@ package secretsauth
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/http"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
-// status is 401 or 403, or 0 where no rejection is meant.
-type status int
+// What a response says of a value, and reading the store again because of it, are
+// apart: succeed and reject record a response, once. replacement waits for what the
+// store holds by now, and may ask it again.
 
-var rejectingStatuses = [...]status{http.StatusUnauthorized, http.StatusForbidden}
-
-func (s status) index() int { return slices.Index(rejectingStatuses[:], s) }
-
-// trial is what servers have said of a value.
-type trial struct {
-	// rejections counts the 401s that took the value out of service.
-	rejections atomic.Uint32
-	// accepted is one more than the rejections there were when the latest request
-	// that succeeded was sent; 0 if none has.
-	accepted atomic.Uint32
-	// complained: its rejection by this status is in the log.
-	complained [len(rejectingStatuses)]atomic.Bool
-}
-
-// rejected reports whether the last word on the value was a 401.
-func (t *trial) rejected() bool {
-	n := t.rejections.Load()
-	return n > 0 && t.accepted.Load() <= n
-}
-
-// accept notes a 2xx for a request sent after n rejections, and reports whether
-// it is the value's first.
-func (c *Cache) accept(v *value, n uint32) (first bool) {
-	for {
-		before := v.accepted.Load()
-		if before > n {
-			return false
-		}
-		if v.accepted.CompareAndSwap(before, n+1) {
-			c.proved(v, before == 0)
-			return before == 0
-		}
+// succeed records a 2xx for a request sent with v. It returns whether that is v's
+// first. A new value's first success ends all pauses; a value already in use keeps
+// them: a server that accepts it here and rejects it there will do so again.
+func (c *Cache) succeed(v *value, sent mark) (first bool) {
+	if v.accepted.Load() > sent.rejections {
+		return false // what nearly every success is: nothing new
 	}
-}
-
-// proved takes back what rejections have led to. The value that came of them
-// ends the pauses by its first success. One that was in use before keeps them:
-// a server that accepts it here and rejects it there will do so again.
-func (c *Cache) proved(v *value, first bool) {
+	first, news := v.accept(sent)
+	if !news {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if v != c.last {
-		return
+	v.before, v.rejectedAt = nil, time.Time{}
+	if first && v == c.last {
+		c.rejecting = [len(rejectingStatuses)]backoff{}
 	}
-	c.before = predecessor{}
-	for i := range c.pauses {
-		c.pauses[i].since = time.Time{}
-		if first {
-			c.pauses[i] = pause{}
-		}
-	}
+	return first
 }
 
-// pause is a time in which the store is not read for one reason. It is kept by
-// the monotonic clock, so that a clock set back does not lengthen it.
-type pause struct {
-	until time.Time
-	delay time.Duration
-
-	// Of rejections only: the first since the value's last success and the latest
-	// that asked for a read, and when the latest such read was over.
-	since, seen, readAt time.Time
-}
-
-func (p *pause) active(now time.Time) bool { return now.Before(p.until) }
-
-const (
-	first401Pause  = time.Second
-	first403Pause  = 30 * time.Second
-	rejectionPause = 5 * time.Minute // the longest
-)
-
-// note takes down a rejection that asks for a read. Rejections that have stayed
-// away for long start anew.
-func (p *pause) note(now time.Time) {
-	if now.Sub(p.seen) > 2*rejectionPause {
-		*p = pause{}
-	}
-	if p.since.IsZero() {
-		p.since = now
-	}
-	p.seen = now
-}
-
-// extend starts the next pause, twice as long as the one before.
-func (p *pause) extend(s status, now time.Time) {
-	first := first401Pause
-	if s == http.StatusForbidden {
-		first = first403Pause
-	}
-	p.delay = min(max(2*p.delay, first), rejectionPause)
-	p.readAt = now
-	// Shorter by 10 to 30 %, never longer: a request that comes when the pause is
-	// over and its replay find a change of the store within the pause.
-	p.until = now.Add(time.Duration(float64(p.delay) * (0.7 + 0.2*rand.Float64())))
-}
-
-// rotationLeft is how much of limit is left for a rotation of v to reach the
-// store, counted from its first rejection after a success; not ok if v cannot be
-// in the middle of one.
-func (p *pause) rotationLeft(v *value, limit time.Duration, now time.Time) (left time.Duration, ok bool) {
-	if limit <= 0 || v.accepted.Load() == 0 {
-		return 0, false
-	}
-	if !p.since.IsZero() {
-		limit -= now.Sub(p.since)
-	}
-	return limit, true
-}
-
-// reject tells the cache that the server answered a request sent with v by s. It
-// returns the value that has taken v's place if there is one by now, or else the
-// read that may bring one, or neither where asking the store again is pointless.
-// A request that waits for a rotation passes for how long, others 0.
-func (c *Cache) reject(v *value, s status, rotation time.Duration) (*value, *flight) {
+// reject records that a server answered 401 or 403 to a request sent with v. It
+// returns the value in use if that is another by now, or else the read that may bring
+// another, or neither if the store was asked too recently.
+func (c *Cache) reject(v *value, s status) (*value, *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	if v != c.last {
-		if v == c.before.value {
-			// The server has followed, or accepts neither; which, will be known soon.
-			c.before = predecessor{c.last, now.Add(first401Pause)}
+		if c.last.before == v {
+			c.last.before, c.last.retryUntil = nil, now.Add(time.Second)
 		}
-		// A straggler, sent before v was replaced: no reason to read, unless what
-		// has replaced it is past its TTL, as for any request.
-		if g := c.grant(now); g != nil {
-			return g.value, nil
-		}
-		if c.held != nil && c.flight == nil && !c.failure.active(now) {
-			c.start(0)
-		}
-		return nil, c.flight
+		// A straggler, sent before v was replaced, is no reason to read.
+		return c.instead(v, now)
 	}
-	p := &c.pauses[s.index()]
-	waited := p.active(now)
-	if left, ok := p.rotationLeft(v, rotation, now); ok && left > -first401Pause {
-		// Those who wait for a rotation ask once a second, and once more at the
-		// end, whatever the pause has grown to.
-		waited = now.Sub(p.readAt) < first401Pause
+	if s == http.StatusUnauthorized && v.rejectedAt.IsZero() {
+		v.rejectedAt = now
 	}
-	if waited {
+	pause := &c.rejecting[s.index()]
+	if pause.active(now) {
 		return nil, nil
 	}
-	p.note(now)
-	switch {
-	case c.held == nil: // dropped already; what is being read is newer than that
-	case s == http.StatusUnauthorized:
-		v.rejections.Add(1)
-		c.drop()
-	default:
-		c.held.suspect = true
+	if c.flight != nil && (c.lease == nil || c.flight.cause == s || c.flight.cause == http.StatusUnauthorized) {
+		return nil, c.flight // it began after the value was rejected
 	}
-	if c.flight == nil && !c.failure.active(now) {
+	pause.forget(now)
+	if s == http.StatusUnauthorized && c.lease != nil {
+		if v.rejections.Add(1); v.distrusted() {
+			c.drop()
+		}
+	}
+	c.outdate()
+	if !c.failing.active(now) {
 		c.start(s)
 	}
 	c.publish(now)
 	return nil, c.flight
 }
 
-// successor waits for the shared read that a rejection of v leads to and returns
-// the value to replay with, or nil if there is none: the store still holds v or
-// cannot be read, or ctx has ended. Where v may be in the middle of a rotation it
-// asks again until the store holds another.
-func (c *Cache) successor(ctx context.Context, v *value, s status, rotation time.Duration) *value {
-	for {
-		next, f := c.reject(v, s, rotation)
-		if f != nil {
-			select {
-			case <-f.done:
-			case <-ctx.Done():
+// instead returns the value in use if it is another than v, or else the read that may
+// bring another; it starts one if there is no value at all.
+func (c *Cache) instead(v *value, now time.Time) (*value, *flight) {
+	l := c.current(now)
+	if l != nil && l.value != v {
+		return l.value, nil
+	}
+	if l == nil && c.flight == nil && !c.failing.active(now) {
+		c.start(0)
+	}
+	return nil, c.flight
+}
+
+// replacement records that a request sent with v was rejected, and returns the value
+// to replay it with. That is nil if the store still holds v or cannot be read, or if
+// ctx ends. It waits for the one read that all rejections of v share. After that, if v
+// was accepted before and is now answered 401, it may be in the middle of a rotation
+// that changes the server first: the store is asked again for as long as wait.
+func (c *Cache) replacement(ctx context.Context, v *value, s status, wait time.Duration) *value {
+	next, f := c.reject(v, s)
+	end := c.rotationEnd(v, s, wait)
+	var limit time.Time // none for the first read
+	for next == nil {
+		if f == nil {
+			limit = end.Add(timeoutGrace)
+			if next, f = c.askForRotation(ctx, v, end, wait); next == nil && f == nil {
 				return nil
 			}
-			if f.outdated {
-				continue
-			}
-			if f.err == nil {
-				next = f.value
-			}
+			continue
 		}
-		if next != nil && next != v {
-			return next
-		}
-		wait := c.untilRotation(v, s, rotation)
-		if wait <= 0 {
+		if !f.wait(ctx, limit) {
 			return nil
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
+		switch {
+		case f.outdated:
+			next, f = c.afterInvalidation(v)
+		case f.value != nil && f.value != v:
+			next = f.value
+		default:
+			f = nil
+		}
+	}
+	return next
+}
+
+// afterInvalidation is for a request whose read was outdated while it waited.
+func (c *Cache) afterInvalidation(v *value) (*value, *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.instead(v, time.Now())
+}
+
+// rotationEnd returns until when a request that was rejected with v waits for a
+// rotation: wait after v's first 401 since its latest success. It is the zero time if
+// v cannot be in the middle of a rotation.
+func (c *Cache) rotationEnd(v *value, s status, wait time.Duration) time.Time {
+	if s != http.StatusUnauthorized || wait <= 0 || v.accepted.Load() == 0 {
+		return time.Time{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v.rejectedAt.IsZero() { // another request has succeeded meanwhile
+		return time.Now().Add(wait)
+	}
+	return v.rejectedAt.Add(wait)
+}
+
+// askForRotation reads the store once more for a request that waits for a rotation of
+// v, as soon as that may be. It returns the value that has replaced v meanwhile, or
+// the read, or neither if end or ctx comes first. What it asks takes nothing from
+// other requests: v stays in use where it is.
+func (c *Cache) askForRotation(ctx context.Context, v *value, end time.Time, wait time.Duration) (*value, *flight) {
+	for {
+		next, f, pause := c.tryAsk(v, end, wait)
+		if next != nil || f != nil || pause <= 0 || !sleep(ctx, pause) {
+			return next, f
 		}
 	}
 }
 
-// behind is the value to try on a server that may lag behind the store: it has
-// answered 401 to a request sent with v, which no server had accepted by then. It is
-// the value before v, or v itself if a server has accepted it since, or nil.
-func (c *Cache) behind(v *value) *value {
+// Waiting for rotations reads the store once a second at first, and on average every
+// 8 s from the tenth such read on: an endpoint that always answers 401 for reasons of
+// its own looks like a rotation that does not end (F10).
+const (
+	askEvery = 8 * time.Second
+	askBurst = 10
+)
+
+// tryAsk returns the value that has replaced v, or the read to wait for, which it
+// starts if it may, or else how long to wait before the next try. Without any of them
+// the wait is over.
+func (c *Cache) tryAsk(v *value, end time.Time, wait time.Duration) (*value, *flight, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := time.Now()
+	if now.After(end.Add(timeoutGrace)) { // timers are late
+		return nil, nil, 0
+	}
+	if v != c.last || c.flight != nil {
+		next, f := c.instead(v, now)
+		return next, f, 0
+	}
+	due := latest(c.startedAt.Add(time.Second), c.asksFrom, c.failing.until)
+	// What the store holds when the wait is over counts, so all who wait for the same
+	// rotation ask once more then, even if that is less than a second later.
+	final := !now.Before(end) && v.rejectedAt.Add(wait).Equal(end) &&
+		!now.Before(latest(c.startedAt.Add(timeoutGrace), c.asksFrom, c.failing.until))
+	switch {
+	case final, !now.Before(due):
+		c.asksFrom = latest(c.asksFrom, now.Add(-askBurst*askEvery)).Add(askEvery)
+		c.start(0)
+		c.publish(now)
+		return nil, c.flight, 0
+	case due.After(end):
+		return nil, nil, end.Sub(now) // another request may ask before
+	}
+	return nil, nil, due.Sub(now)
+}
+
+// fallback returns what a request is to be sent with that was rejected by a 401 and
+// sent with v before any server had accepted v: the store may be ahead of the server.
+// It is the value before v, or v itself if a server knows it by now or may have learnt
+// it just now, or nil.
+func (c *Cache) fallback(v *value) *value {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
 	switch {
 	case v != c.last:
 		return nil
-	case v.accepted.Load() > 0:
+	case v.accepted.Load() > 0, now.Before(v.retryUntil):
 		return v
-	case time.Now().Before(c.before.until):
-		return c.before.value
+	case now.Before(v.beforeUntil):
+		return v.before
 	}
 	return nil
 }
 
-// untilRotation is how long to wait before asking once more whether v's rotation
-// has reached the store, or 0 if there is no point in it.
-func (c *Cache) untilRotation(v *value, s status, limit time.Duration) time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	p := &c.pauses[s.index()]
-	left, ok := p.rotationLeft(v, limit, now)
-	if v != c.last || !v.rejected() || !ok || left <= 0 {
-		return 0
+// wait waits for the read, and reports false if ctx or limit (unless it is zero) comes
+// first.
+func (f *flight) wait(ctx context.Context, limit time.Time) bool {
+	var late <-chan time.Time
+	if !limit.IsZero() {
+		timer := time.NewTimer(time.Until(limit))
+		defer timer.Stop()
+		late = timer.C
 	}
-	next := p.readAt.Add(first401Pause)
-	if c.failure.active(now) {
-		next = c.failure.until
+	select {
+	case <-f.done:
+		return true
+	case <-ctx.Done():
+	case <-late:
 	}
-	return min(max(next.Sub(now), time.Millisecond), left)
+	return false
+}
+
+// latest returns the latest of several moments.
+func latest(moments ...time.Time) time.Time {
+	return slices.MaxFunc(moments, time.Time.Compare)
+}
+
+// sleep waits for d, and reports false if ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

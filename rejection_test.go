@@ -187,20 +187,39 @@ func TestS94TheCallersContextEndsDuringTheRead(t *testing.T) {
 	})
 }
 
-func TestS140S96After403TheValueStaysInUseInsideItsTTL(t *testing.T) {
+func TestS140S96F12A403CostsNobodyTheValue(t *testing.T) {
 	t.Parallel()
-	simulate(t, func(t *testing.T) {
-		w := newWorld(t, ttl(100*time.Second))
-		w.want("/", http.StatusOK)
-		w.store.fail(down())
-		w.want("/forbidden", http.StatusForbidden)
-		for range 95 {
-			w.want("/", http.StatusOK)
-			time.Sleep(time.Second)
-		}
-		time.Sleep(6 * time.Second)
-		w.wantErr("/", secretsauth.ErrUnavailable) // never past it
-	})
+	for _, test := range []struct {
+		name string
+		// paths are asked for in turn, one a second.
+		paths []string
+	}{
+		{"one 403, then only successes", []string{"/"}},
+		{"403s between the successes", []string{"/forbidden", "/"}},
+		{"403s and nothing else", []string{"/forbidden"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t, ttl(100*time.Second))
+				w.want("/", http.StatusOK)
+				w.want("/forbidden", http.StatusForbidden)
+				time.Sleep(10 * time.Second)
+				w.store.fail(down())
+				for i := range 30 * 60 { // far beyond the TTL
+					path := test.paths[i%len(test.paths)]
+					w.want(path, map[string]int{"/": http.StatusOK, "/forbidden": http.StatusForbidden}[path])
+					time.Sleep(time.Second)
+				}
+				w.want("/", http.StatusOK)
+				if w.rt.Stats().StaleServed == 0 {
+					t.Error("nothing was served past the TTL")
+				}
+				time.Sleep(35 * time.Minute)
+				w.wantErr("/", secretsauth.ErrUnavailable) // but not past MaxStale
+			})
+		})
+	}
 }
 
 func TestOthersDoNotWaitForTheReadOfA403(t *testing.T) {
@@ -386,6 +405,141 @@ func TestServerBeforeStore(t *testing.T) {
 			if d := time.Since(begun); d != 0 {
 				t.Errorf("it waited %v", d)
 			}
+		})
+	})
+}
+
+// An endpoint that always answers 401, beside healthy ones, looks like a rotation of the
+// server that the store does not follow.
+func TestF10AnEndpointThatAlwaysSays401TakesNothingFromTheOthers(t *testing.T) {
+	t.Parallel()
+	const wait = 10 * time.Second
+	for _, test := range []struct {
+		name  string
+		store time.Duration // that a read takes
+		every time.Duration // how often the endpoint is asked; 0: once
+		// Of the healthy requests, one every 100 ms, how many may wait for the store:
+		// those that come while the first rejection is looked into.
+		waiting int
+		reads   int // a minute at most
+	}{
+		{name: "once, the store answers at once", reads: 13},
+		{name: "once, the store takes 1 s", store: time.Second, waiting: 10, reads: 8},
+		{name: "every second, the store answers at once", every: time.Second, reads: 25},
+		{name: "every second, the store takes 1 s", every: time.Second, store: time.Second, waiting: 10, reads: 25},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			simulate(t, func(t *testing.T) {
+				w := newWorld(t, ttl(24*time.Hour), func(c *secretsauth.Config) { c.RotationWait = wait })
+				w.want("/", http.StatusOK)
+				w.store.slow(test.store)
+				var all sync.WaitGroup
+				defer all.Wait()
+				strange := func() {
+					begun := time.Now()
+					w.want("/strange", http.StatusUnauthorized)
+					if took := time.Since(begun); took > wait+test.store+250*time.Millisecond {
+						t.Errorf("the endpoint's request took %v, with a RotationWait of %v", took, wait)
+					}
+				}
+				waited, minutes := 0, 10
+				for i := range minutes * 600 {
+					if i == 0 || test.every > 0 && i%int(test.every/(100*time.Millisecond)) == 0 {
+						all.Go(strange)
+						synctest.Wait()
+					}
+					begun := time.Now()
+					w.want("/", http.StatusOK)
+					if time.Since(begun) > 0 {
+						waited++
+					}
+					time.Sleep(100*time.Millisecond - time.Since(begun)%(100*time.Millisecond))
+				}
+				if waited > test.waiting {
+					t.Errorf("%d healthy requests waited, want at most %d", waited, test.waiting)
+				}
+				if n := w.store.count() / minutes; n > test.reads {
+					t.Errorf("%d reads a minute, want at most %d", n, test.reads)
+				}
+			})
+		})
+	}
+}
+
+// The endpoint that always answers 401 is known by then: servers accept the value
+// before and after. So it does not take the value out of use while the store is down.
+func TestF10AnEndpointThatAlwaysSays401CostsNobodyTheValueInAnOutage(t *testing.T) {
+	t.Parallel()
+	simulate(t, func(t *testing.T) {
+		w := newWorld(t, ttl(100*time.Second))
+		for range 60 {
+			w.want("/", http.StatusOK)
+			w.want("/strange", http.StatusUnauthorized)
+			time.Sleep(time.Second)
+		}
+		w.want("/", http.StatusOK)
+		w.store.fail(down())
+		for range 30 * 60 {
+			w.want("/strange", http.StatusUnauthorized)
+			w.want("/", http.StatusOK)
+			time.Sleep(time.Second)
+		}
+		w.server.accept("another") // but a value that nobody accepts any more is
+		w.want("/", http.StatusUnauthorized)
+		time.Sleep(6 * time.Minute)
+		w.want("/", http.StatusUnauthorized)
+		w.wantErr("/", secretsauth.ErrUnavailable)
+	})
+}
+
+func TestF11RotationWaitIsNotForA403(t *testing.T) {
+	t.Parallel()
+	at := func(w *world, path string) {
+		w.Helper()
+		begun := time.Now()
+		w.want(path, http.StatusForbidden)
+		if took := time.Since(begun); took != 0 {
+			w.Errorf("a 403 waited %v", took)
+		}
+	}
+	rotating := func(c *secretsauth.Config) { c.TTL, c.RotationWait = 24*time.Hour, 10*time.Second }
+	t.Run("a missing permission is asked about once in a pause", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := newWorld(t, rotating)
+			w.want("/", http.StatusOK)
+			for range 60 {
+				at(w, "/forbidden")
+				w.want("/", http.StatusOK)
+				time.Sleep(time.Second)
+			}
+			if n := w.store.count(); n > 4 {
+				t.Errorf("%d reads in a minute", n)
+			}
+		})
+	})
+	t.Run("a 403 does not wait for what a 401 waits for", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := newWorld(t, rotating)
+			w.want("/", http.StatusOK)
+			var strange sync.WaitGroup
+			defer strange.Wait()
+			strange.Go(func() { w.want("/strange", http.StatusUnauthorized) })
+			synctest.Wait()
+			at(w, "/forbidden")
+		})
+	})
+	t.Run("a server that answers 403 to a bad token", func(t *testing.T) {
+		t.Parallel()
+		simulate(t, func(t *testing.T) {
+			w := newWorld(t, rotating)
+			w.server.set(func(s *fakeServer) { s.badToken = http.StatusForbidden })
+			w.want("/", http.StatusOK)
+			w.server.accept(w.fresh)
+			at(w, "/")
+			w.wantReads(2)
 		})
 	})
 }

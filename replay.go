@@ -22,27 +22,25 @@ func (t *Transport) verdict(resp *http.Response) status {
 // rejected goes on after a 401 or 403: it replays the request, if the store holds
 // another value by now and the body can be sent again. In every other case the
 // server's own response goes back to the caller, whole.
-func (t *Transport) rejected(req *http.Request, resp *http.Response, v *value, s status, unproved bool) (*http.Response, error) {
+func (t *Transport) rejected(req *http.Request, resp *http.Response, v *value, s status, sent mark) (*http.Response, error) {
 	t.noteRejection(req, v, s)
 	if !replayable(req) {
-		t.cache.reject(v, s, 0)
+		t.cache.reject(v, s)
 		return resp, nil
 	}
-	next := t.cache.successor(req.Context(), v, s, t.rotationWait)
-	if next != nil {
+	if next := t.cache.replacement(req.Context(), v, s, t.rotationWait); next != nil {
 		return t.replay(req, resp, next)
 	}
-	if s != http.StatusUnauthorized || !unproved {
+	if s != http.StatusUnauthorized || sent.accepted {
 		return resp, nil
 	}
-	// Sent with a value that no server has accepted by then: the store may be
-	// ahead of the server.
-	if next = t.cache.behind(v); next == nil {
+	next := t.cache.fallback(v)
+	if next == nil {
 		return resp, nil
 	}
 	resp, err := t.replay(req, resp, next)
 	if err == nil && resp.StatusCode == http.StatusUnauthorized && next != v {
-		return t.replay(req, resp, v) // the server has followed meanwhile
+		return t.replay(req, resp, v) // the server has switched to v meanwhile
 	}
 	return resp, err
 }
@@ -64,24 +62,24 @@ func (t *Transport) replay(req *http.Request, resp *http.Response, v *value) (*h
 	discard(resp.Body)
 
 	t.retries.Add(1)
-	trials := v.rejections.Load()
+	sent := v.mark()
 	resp, err := t.send(req, again)
 	if err != nil {
 		return resp, err
 	}
 	if s := t.verdict(resp); s != 0 {
 		t.noteRejection(req, v, s)
-		t.cache.reject(v, s, 0)
+		t.cache.reject(v, s)
 		return resp, nil
 	}
-	t.noteSuccess(req.Context(), resp, v, trials)
+	t.noteSuccess(req.Context(), resp, v, sent)
 	return resp, nil
 }
 
 // noteRejection counts, and warns once for each value and status.
 func (t *Transport) noteRejection(req *http.Request, v *value, s status) {
 	t.rejections.Add(1)
-	if v.complained[s.index()].CompareAndSwap(false, true) {
+	if v.logged[s.index()].CompareAndSwap(false, true) {
 		t.log.WarnContext(req.Context(), fmt.Sprintf("Credential rejected by the server: %d %s (provider=%s)", s, http.StatusText(int(s)), t.cache.name),
 			"status", int(s), "host", req.URL.Hostname(), "provider", t.cache.name, "key", t.cache.key)
 	}

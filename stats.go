@@ -58,11 +58,11 @@ func (c *Cache) State() CacheState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := CacheState{Key: c.key}
-	if c.failure.err != nil {
-		s.Failure, s.RetryAt = c.failure.err, c.failure.until
+	if c.failure != nil {
+		s.Failure, s.RetryAt = c.failure, c.failing.until
 	}
-	if h := c.held; h != nil {
-		s.ReadAt, s.RefreshAt, s.ExpiresAt = time.Unix(0, h.readAt), time.Unix(0, h.refreshAt), time.Unix(0, h.expiresAt)
+	if l := c.lease; l != nil {
+		s.ReadAt, s.RefreshAt, s.ExpiresAt = time.Unix(0, l.readAt), time.Unix(0, l.refreshAt), time.Unix(0, l.expiresAt)
 	}
 	return s
 }

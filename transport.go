@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/hosts"
 )
 
 // Transport is an [http.RoundTripper] that puts the credential on requests to
@@ -16,7 +18,7 @@ import (
 // needs no closing. The zero value sends nothing: its RoundTrip returns an error.
 type Transport struct {
 	cache            *Cache
-	gate             gate
+	hosts            *hosts.Memory
 	base             http.RoundTripper
 	header           string
 	form             form
@@ -25,7 +27,6 @@ type Transport struct {
 	ignore403        bool
 	rotationWait     time.Duration
 	log              *slog.Logger
-	warned           onceEach
 
 	rejections, retries, withheld atomic.Uint64
 }
@@ -59,7 +60,7 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 	}
 	t := &Transport{
 		cache:            cache,
-		gate:             gate{matcher: matcher, base: cfg.base()},
+		hosts:            hosts.NewMemory(matcher.list),
 		base:             cfg.base(),
 		header:           header,
 		form:             formOf(cfg.Mode, header),
@@ -85,25 +86,25 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return refuse(req, &Error{Kind: ErrConfig, Summary: "the transport is not ready, or the request has no URL",
 			Fix: "make transports with NewTransport and requests with http.NewRequest"})
 	}
-	host := t.gate.host(req)
+	host := t.hosts.Decide(req.URL)
 	if !host.Allowed {
 		return t.pass(req, host)
 	}
-	if stray := t.gate.strayed(req, host.origin); stray != "" {
+	if why := host.Withhold(req, t.base); why != "" {
 		t.withheld.Add(1)
-		t.warn(req, "Credential withheld: "+host.Host, host.Host, stray)
+		t.warn(req, host, "Credential withheld", why)
 		return t.send(req, req)
 	}
 	if t.keepCallerHeader && t.callersOwn(req) {
 		return t.send(req, req)
 	}
-	if host.plainHTTP {
+	if host.PlainHTTP {
 		if t.requireTLS {
 			return refuse(req, &Error{Kind: ErrConfig,
 				Summary: fmt.Sprintf("%q is asked over plain http, where the credential could be read on the way", host.Host),
 				Fix:     "use the https URL, or unset MLFLOW_SECRETS_REQUIRE_TLS (Config.RequireTLS)"})
 		}
-		t.warnOnce(req, host, "Credential sent over plain http", "use https, or set MLFLOW_SECRETS_REQUIRE_TLS to refuse")
+		t.warn(req, host, "Credential sent over plain http", "use https, or set MLFLOW_SECRETS_REQUIRE_TLS to refuse")
 	}
 
 	v, err := t.cache.get(req.Context())
@@ -113,15 +114,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if unfit := v.headers[t.form].err; unfit != nil { // a shared cache read it for another mode
 		return refuse(req, asError(unfit, t.cache.name, t.cache.key))
 	}
-	trials, unproved := v.rejections.Load(), v.accepted.Load() == 0
+	sent := v.mark()
 	resp, err := t.send(req, t.authorized(req, v))
 	if err != nil {
 		return resp, err
 	}
 	if s := t.verdict(resp); s != 0 {
-		return t.rejected(req, resp, v, s, unproved)
+		return t.rejected(req, resp, v, s, sent)
 	}
-	t.noteSuccess(req.Context(), resp, v, trials)
+	t.noteSuccess(req.Context(), resp, v, sent)
 	return resp, nil
 }
 
@@ -161,14 +162,21 @@ func (t *Transport) send(req, out *http.Request) (*http.Response, error) {
 }
 
 // pass sends req as it is, to a host that is not to have the credential.
-func (t *Transport) pass(req *http.Request, host *hostDecision) (*http.Response, error) {
+func (t *Transport) pass(req *http.Request, host *hosts.Host) (*http.Response, error) {
 	t.withheld.Add(1)
 	detail := host.Reason
 	if host.Host != "" {
 		detail = "add it to MLFLOW_SECRETS_ALLOWED_HOSTS if it is the tracking server"
 	}
-	t.warnOnce(req, host, "Host not allowed", detail)
+	t.warn(req, host, "Host not allowed", detail)
 	return t.send(req, req)
+}
+
+// warn logs a warning about a host, unless the same one has been logged before.
+func (t *Transport) warn(req *http.Request, host *hosts.Host, what, detail string) {
+	if line, first := t.hosts.FirstWarning(host, what); first {
+		t.log.WarnContext(req.Context(), line, "host", host.Label, "detail", detail)
+	}
 }
 
 // refuse ends a request that is not sent, as the contract of RoundTripper wants.
@@ -179,9 +187,9 @@ func refuse(req *http.Request, err error) (*http.Response, error) {
 	return nil, err
 }
 
-// callersOwn reports whether the caller has set the header. One that a redirect
-// has made, from userinfo in its Location, is not the caller's (S12), and a
-// scheme without a credential is none (S64).
+// callersOwn reports whether the caller has set the header. A header that
+// http.Client built from userinfo in a redirect is not the caller's (S12). A bare
+// "Bearer" or "Basic" counts as no header (S64).
 func (t *Transport) callersOwn(req *http.Request) bool {
 	has := func(h http.Header) string {
 		for name, values := range h {
@@ -204,8 +212,8 @@ func (t *Transport) callersOwn(req *http.Request) bool {
 }
 
 // noteSuccess tells the cache of a 2xx, which shows that the value is good.
-func (t *Transport) noteSuccess(ctx context.Context, resp *http.Response, v *value, trials uint32) {
-	if resp.StatusCode/100 != 2 || !t.cache.accept(v, trials) {
+func (t *Transport) noteSuccess(ctx context.Context, resp *http.Response, v *value, sent mark) {
+	if resp.StatusCode/100 != 2 || !t.cache.succeed(v, sent) {
 		return
 	}
 	mode := v.headers[t.form].mode

@@ -1,4 +1,4 @@
-package secretsauth
+package hosts
 
 import (
 	"net/netip"
@@ -8,19 +8,19 @@ import (
 	"unicode/utf8"
 )
 
-// origin is scheme, host and port in one canonical spelling, so that two are the
-// same party exactly if they are equal (RFC 6454).
+// origin is a scheme, a host and a port in canonical form: two URLs lead to the
+// same party exactly if their origins are equal (RFC 6454).
 type origin struct {
 	scheme string
-	host   string     // lower case, no trailing dot; an address in its own spelling
-	addr   netip.Addr // valid if host is an address
+	host   string     // lower case and without a trailing dot; for an address its canonical form
+	addr   netip.Addr // valid if the host is an address
 	port   uint16
 }
 
-// originOf is where net/http will connect for u, or why that cannot be told for
-// sure. It fails closed: net/http maps hosts that are not ASCII to other hosts,
-// connects to ::1 for [::1%25.company.com], and resolvers read 0x7f.1 as an
-// address (S20–S38). The Host header plays no part (S19).
+// originOf returns where net/http will connect for u, or says why that is not
+// certain. When in doubt it refuses: net/http maps hosts that are not ASCII to
+// other hosts and connects to ::1 for [::1%25.company.com], and resolvers read
+// 0x7f.1 as an address (S20–S38). The Host header plays no part (S19).
 func originOf(u *url.URL) (o origin, why string) {
 	if u == nil {
 		return origin{}, "there is no URL"
@@ -34,7 +34,7 @@ func originOf(u *url.URL) (o origin, why string) {
 		return origin{}, "the URL's scheme is neither http nor https"
 	}
 	if u.Opaque != "" {
-		// Through a proxy, Opaque names the server, not Host.
+		// A proxy would read the server's name from Opaque and not from Host.
 		return origin{}, "the URL is opaque"
 	}
 	if port := u.Port(); port != "" {
@@ -65,11 +65,16 @@ func originOf(u *url.URL) (o origin, why string) {
 	return o, ""
 }
 
-// canonicalName is name in lower case without one trailing dot, or "" if it is
-// not a name that every resolver reads the same way.
+// isLoopback reports whether o is this machine.
+func (o origin) isLoopback() bool {
+	return o.addr.IsLoopback() || o.host == "localhost" || strings.HasSuffix(o.host, ".localhost")
+}
+
+// canonicalName returns name in lower case and without one trailing dot. It
+// returns "" for a name that not every resolver reads the same way.
 func canonicalName(name string) string {
 	if !isASCII(name) {
-		return "" // before ToLower, which turns the Kelvin sign into a k (S25)
+		return "" // ToLower would turn the Kelvin sign into a k (S25)
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if len(name) > 253 {
@@ -82,8 +87,8 @@ func canonicalName(name string) string {
 		}
 		last = label
 	}
-	if last[0] >= '0' && last[0] <= '9' {
-		return "" // 127.1, 0x7f.1: an address to some resolvers, a name to others
+	if isDigit(last[0]) {
+		return "" // some resolvers read 127.1 and 0x7f.1 as addresses, others as names
 	}
 	return name
 }
@@ -92,21 +97,19 @@ func isASCII(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
+// isHostChar reports whether a label of a canonical name may contain r.
 func isHostChar(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_'
 }
 
-// parsePort refuses what net/http accepts and servers read differently: 0,
-// leading zeros, out of range.
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// parsePort refuses ports that net/http accepts and servers read in different
+// ways: 0, leading zeros, and numbers over 65535.
 func parsePort(text string) (uint16, bool) {
 	if text == "" || text[0] == '0' || strings.ContainsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	return uint16(n), err == nil
-}
-
-// loopback reports whether o is this machine.
-func (o origin) loopback() bool {
-	return o.addr.IsLoopback() || o.host == "localhost" || strings.HasSuffix(o.host, ".localhost")
 }
