@@ -35,6 +35,9 @@ func (s *service) Fetch(ctx context.Context) (secretsauth.Secret, error) {
 		return secretsauth.Secret{}, s.failed(secretsauth.ErrConfig, err, "export SERVICE_URL=https://secrets.company.com/mlflow")
 	}
 	req.Header.Set("Authorization", "Bearer "+s.token)
+	// The connection ends with the answer. From one that is kept net/http goes on
+	// reading, and prints what a broken service sends unasked.
+	req.Close = true
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return secretsauth.Secret{}, s.failed(secretsauth.ErrUnavailable, err, "see whether the service runs")

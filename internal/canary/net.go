@@ -65,10 +65,32 @@ func Log() io.Writer { return &kept }
 
 // Printed is what was written through the standard logger so far, by anybody in this
 // process. Tests that look there each look for secrets of their own, and so may run in
-// parallel. It is empty without [Net].
+// parallel. It is empty without [Net] and [Listen].
 func Printed() string { return standard.String() }
 
-var standard Journal
+// Listen has [Printed] know what is written through the standard logger from now on,
+// which goes where it went before, too. Tests beneath a [Net] need not call it, unless
+// somebody has changed the logger's output since.
+func Listen() {
+	listening.Lock()
+	defer listening.Unlock()
+	if _, already := log.Writer().(listener); !already {
+		log.SetOutput(listener{log.Writer()})
+	}
+}
+
+var (
+	standard  Journal
+	listening sync.Mutex
+)
+
+// listener is an output of the standard logger.
+type listener struct{ to io.Writer }
+
+func (l listener) Write(line []byte) (int, error) {
+	_, _ = standard.Write(line)
+	return l.to.Write(line)
+}
 
 // haul is what has come out of tests, every text once, with where it came from.
 type haul struct {
@@ -164,7 +186,7 @@ func tap() func() string {
 			}
 		})
 	}
-	log.SetOutput(io.MultiWriter(os.Stderr, &standard))
+	log.SetOutput(listener{os.Stderr})
 	return func() string {
 		for _, end := range ends {
 			end()

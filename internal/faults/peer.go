@@ -71,6 +71,9 @@ func newPeer(handler http.Handler, surplus Surplus, secret string, security *tls
 	return p, nil
 }
 
+// Address is the host and port of URL.
+func (p *Peer) Address() string { return p.listener.Addr().String() }
+
 // Roots trust a peer that speaks TLS.
 func (p *Peer) Roots() *x509.CertPool {
 	pool := x509.NewCertPool()

@@ -55,5 +55,8 @@ func Surpluses() []Surplus {
 // Spoils reports whether an answer is of no use.
 func (s Surplus) Spoils() bool { return s.status != 0 || s.greeting != nil }
 
+// SpeaksFirst reports whether the peer says something before any request.
+func (s Surplus) SpeaksFirst() bool { return s.greeting != nil }
+
 // AfterHEAD is a body after the answer to HEAD, which has none.
 var AfterHEAD = Surplus{Name: "a body after HEAD", after: func(e exchange) []byte { return e.body }}

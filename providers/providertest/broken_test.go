@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -61,9 +63,40 @@ var broken = map[string]struct {
 		return s, err
 	}, "token"},
 	aRedirectFollowed: {nil, "a_redirect_to_another_host"},
+	aConnectionKept:   {nil, "F2,_F3:_the_store_sends_an_answer_sent_twice"},
 }
 
-const aRedirectFollowed = "a redirect followed"
+const aRedirectFollowed, aConnectionKept = "a redirect followed", "a connection kept"
+
+// keeper is reached by HTTP, and keeps its connection.
+func keeper(t *testing.T, client *http.Client) providertest.Fixture {
+	m := &memory{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		_, _ = w.Write(m.value)
+	}))
+	t.Cleanup(server.Close)
+	f := m.fixture()
+	f.NoHTTP = false
+	f.Provider = secretsauth.ProviderFunc(func(ctx context.Context) (secretsauth.Secret, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+		if err != nil {
+			return secretsauth.Secret{}, err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return secretsauth.Secret{}, secretsauth.ErrUnavailable
+		}
+		defer func() { _ = resp.Body.Close() }()
+		raw, err := io.ReadAll(resp.Body)
+		if err != nil || len(raw) == 0 {
+			return secretsauth.Secret{}, secretsauth.ErrUnavailable
+		}
+		return secretsauth.ParseSecret(raw)
+	})
+	return f
+}
 
 // follower is reached by HTTP and follows redirects. Of what goes wrong it says no more
 // than that something did, as this module's providers do.
@@ -109,8 +142,8 @@ func TestBroken(t *testing.T) {
 	if !ok {
 		t.Skip("run by TestTheSuiteNotices")
 	}
-	if b.fetch == nil {
-		providertest.Run(t, follower)
+	if maker := map[string]providertest.Maker{aRedirectFollowed: follower, aConnectionKept: keeper}[os.Getenv(brokenVariable)]; maker != nil {
+		providertest.Run(t, maker)
 		return
 	}
 	providertest.Run(t, func(*testing.T, *http.Client) providertest.Fixture {
@@ -126,7 +159,7 @@ func TestTheSuiteNotices(t *testing.T) {
 	for name, b := range broken {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBroken$")
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBroken$/^"+regexp.QuoteMeta(b.finds)+"$")
 			cmd.Env = append(os.Environ(), brokenVariable+"="+name)
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL: TestBroken/"+b.finds+" ") {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,6 +21,8 @@ type line struct {
 	base     *http.Transport
 	fault    atomic.Pointer[fault]
 	followed atomic.Bool // a redirect was
+	detour   atomic.Pointer[detour]
+	mu       sync.Mutex // of the detour's peers
 }
 
 // fault is one way for a store to fail. Every one of them may pass, so the
@@ -29,7 +32,7 @@ type fault struct {
 	act  func(*line, *http.Request) (*http.Response, error)
 }
 
-var faults = []*fault{
+var outages = []*fault{
 	{"the store hangs", func(_ *line, req *http.Request) (*http.Response, error) {
 		<-req.Context().Done()
 		return nil, req.Context().Err()
@@ -72,6 +75,9 @@ func status(name string, code int, retryAfter string) *fault {
 // RoundTrip keeps the contract of http.RoundTripper: a request that is not passed
 // on has its body closed.
 func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
+	if d := l.detour.Load(); d != nil {
+		return l.send(d, req)
+	}
 	f := l.fault.Load()
 	if f == nil {
 		return l.base.RoundTrip(req)
@@ -113,7 +119,7 @@ func (s *suite) survive(f *fault) {
 
 	// A hang ends by the context; everything else by itself.
 	limit := patience
-	if f == faults[0] {
+	if f == outages[0] {
 		limit = time.Second
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), limit)

@@ -1,7 +1,8 @@
 // Package providertest checks that a [secretsauth.Provider] keeps its contract,
 // whatever the store behind it: what it returns for every kind of value, which
 // sentinel for every kind of failure, that it honours its context, that it may be
-// called from many goroutines, and that no error holds the secret.
+// called from many goroutines, that no error holds the secret, and that nothing which
+// the store sends unasked is printed.
 //
 // A provider of your own is checked with one line,
 //
@@ -10,7 +11,7 @@
 // where newStore makes the provider and the means to change what its store
 // holds, a stand-in for the real one or a place in that of its own. It is called
 // once for every sub-test. Where the store is reached by HTTP, hand the suite's
-// client to the provider: a third of the sub-tests are its failures.
+// client to the provider: half of the sub-tests are about what goes wrong there.
 package providertest
 
 import (
@@ -198,8 +199,11 @@ func cases() []struct {
 			}
 		}},
 	}
-	for _, f := range faults {
+	for _, f := range outages {
 		all = append(all, c{f.name, func(s *suite) { s.survive(f) }})
+	}
+	for _, surplus := range unasked() {
+		all = append(all, c{"F2, F3: the store sends " + surplus.Name, func(s *suite) { s.hear(surplus) }})
 	}
 	return all
 }
