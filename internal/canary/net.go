@@ -74,9 +74,16 @@ func Printed() string { return standard.String() }
 func Listen() {
 	listening.Lock()
 	defer listening.Unlock()
-	if _, already := log.Writer().(listener); !already {
+	if !Listens() {
 		log.SetOutput(listener{log.Writer()})
 	}
+}
+
+// Listens reports whether [Printed] knows what the standard logger writes. It does not
+// after somebody has changed the logger's output, as [slog.SetDefault] does.
+func Listens() bool {
+	_, ok := log.Writer().(listener)
+	return ok
 }
 
 var (

@@ -101,6 +101,9 @@ func (s *suite) hear(surplus faults.Surplus) {
 			s.Error("a connection was kept: set Request.Close")
 		}
 	}
+	if !canary.Listens() {
+		s.Error("the standard logger has been led elsewhere, so it is not known what is printed")
+	}
 	if canary.Shows(canary.Printed(), s.canary) {
 		s.Error("net/http has printed, through the standard logger, what the store sent unasked: set Request.Close")
 	}
