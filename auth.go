@@ -155,16 +155,26 @@ import (
 // [ErrInvalidSecret] or [ErrConfig], best as an [*Error]; one that wraps none
 // counts as ErrUnavailable. It must not contain the secret.
 //
-// A provider may also have a method Key() string: what identifies the secret in
-// logs and errors, such as "vault:https://vault.company.com:secret/mlflow/auth".
-// One that asks several stores in turn may have Stores() int, how many: a read of
-// it gets [Config.FetchTimeout] for each.
+// A provider may also be [Keyed], and [Several] if it asks more than one store.
 type Provider interface {
 	// Name is the provider's slug: "vault", "aws-secrets-manager",
 	// "azure-key-vault", or one of your own.
 	Name() string
 	// Fetch reads the secret from the store, every time it is called.
 	Fetch(ctx context.Context) (Secret, error)
+}
+
+// Keyed is a [Provider] that says which secret it reads.
+type Keyed interface {
+	// Key identifies the secret in logs and errors, such as
+	// "vault:https://vault.company.com:secret/mlflow/auth". It is no secret.
+	Key() string
+}
+
+// Several is a [Provider] that asks several stores in turn.
+type Several interface {
+	// Stores is how many: a read gets [Config.FetchTimeout] for each.
+	Stores() int
 }
 
 // ProviderFunc is a [Provider] named "func" made from a function. The function
@@ -194,7 +204,7 @@ func (p static) Fetch(context.Context) (Secret, error) { return p.secret, nil }
 
 // keyOf is what names p's secret in logs and errors.
 func keyOf(p Provider) string {
-	if k, ok := p.(interface{ Key() string }); ok {
+	if k, ok := p.(Keyed); ok {
 		return k.Key()
 	}
 	return p.Name()

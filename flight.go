@@ -7,8 +7,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // flight is one read of the store, shared by all who wait for it.
@@ -238,28 +236,4 @@ func (c *Cache) report(err *Error, hasValue bool) {
 func capitalise(text string) string {
 	r, size := utf8.DecodeRuneInString(text)
 	return string(unicode.ToUpper(r)) + text[size:]
-}
-
-// identify asks the provider for its name, its key and how many stores it asks. One
-// that panics here is most likely a nil pointer in an interface.
-func (c *Cache) identify() {
-	c.timeout = c.cfg.fetchTimeout()
-	if c.provider == nil {
-		c.unusable = &Error{Kind: ErrConfig, Summary: "the cache has no provider", Fix: "make it with NewCache and a Provider"}
-		return
-	}
-	defer func() {
-		if recover() != nil {
-			c.unusable = &Error{Kind: ErrConfig, Provider: c.name,
-				Summary: "the provider panicked when it was asked for its name; it may be a nil pointer",
-				Fix:     "pass a provider that its New has returned without an error"}
-		}
-	}()
-	c.name = c.provider.Name()
-	c.key = keyOf(c.provider)
-	if several, ok := c.provider.(interface{ Stores() int }); ok {
-		// The stores are asked one after the other.
-		n := min(max(several.Stores(), 1), int(env.Longest/c.timeout))
-		c.timeout *= time.Duration(max(n, 1))
-	}
 }

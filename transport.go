@@ -58,6 +58,9 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 	if !shared {
 		cache = NewCache(p, cfg)
 	}
+	if cache.unusable != nil {
+		return nil, cache.unusable
+	}
 	t := &Transport{
 		cache:            cache,
 		hosts:            hosts.NewMemory(matcher.list),

@@ -92,7 +92,7 @@ func cases() []struct {
 			if s.Provider.Name() == "" {
 				s.Error("Name() is empty")
 			}
-			if k, ok := s.Provider.(interface{ Key() string }); ok && k.Key() == "" {
+			if k, ok := s.Provider.(secretsauth.Keyed); ok && k.Key() == "" {
 				s.Error("Key() is empty")
 			}
 		}},
