@@ -185,7 +185,7 @@ func (p *Peer) serve(raw net.Conn) {
 			return
 		}
 		p.count()
-		if err := p.tell(conn, held, buffered, exchange{in.text.Bytes(), answer, content}); err != nil {
+		if err := p.tell(conn, held, buffered, exchange{in.text.Bytes(), answer, append(content, p.secret...)}); err != nil {
 			return
 		}
 	}
@@ -201,10 +201,11 @@ func (p *Peer) tell(conn net.Conn, held *corked, in *bufio.Reader, e exchange) e
 			return err
 		}
 		_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-		if _, err := in.Peek(1); err == nil || !timedOut(err) {
+		_, err := in.Peek(1)
+		_ = conn.SetReadDeadline(time.Time{})
+		if err == nil || !timedOut(err) {
 			return err // it has gone, or goes on
 		}
-		_ = conn.SetReadDeadline(time.Time{})
 	}
 	_, err := conn.Write(p.surplus.after(e))
 	return err

@@ -28,8 +28,8 @@ func Hesitate(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { time.Sleep(2 * time.Millisecond) }})
 }
 
-// exchange is a request and its answer, as they went over the wire, and the body that
-// the answer has or would have.
+// exchange is a request and its answer, as they went over the wire, and a body that the
+// answer does not have: the one that it would have, and the peer's secret.
 type exchange struct{ request, answer, body []byte }
 
 // Surpluses are all of them.
