@@ -52,6 +52,9 @@ func Surpluses() []Surplus {
 	}
 }
 
+// SpeaksFirst reports whether it is there before any request.
+func (s Surplus) SpeaksFirst() bool { return s.greeting != nil }
+
 // Spoils reports whether an answer is of no use.
 func (s Surplus) Spoils() bool { return s.status != 0 || s.greeting != nil }
 

@@ -104,7 +104,16 @@ func forward(w http.ResponseWriter, req *http.Request) {
 }
 
 // Some peers speak first; of the others something is left when the answer was read.
-var afterwards, speaksFirst = faults.Surpluses()[:7], faults.Surpluses()[7:]
+var afterwards, speaksFirst = func() (after, first []faults.Surplus) {
+	for _, s := range faults.Surpluses() {
+		if s.SpeaksFirst() {
+			first = append(first, s)
+		} else {
+			after = append(after, s)
+		}
+	}
+	return after, first
+}()
 
 // However a program's own transport makes its connections, it is copied with what it
 // is set to, and hears nothing unasked.
