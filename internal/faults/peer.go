@@ -42,8 +42,19 @@ type Peer struct {
 // NewPeer starts a server of HTTP/1 that answers by handler. What it says before any
 // request holds secret; what it says besides is made of requests and answers.
 func NewPeer(handler http.Handler, surplus Surplus, secret string) (*Peer, error) {
-	return newPeer(handler, surplus, secret, nil, nil)
+	l, err := listen()
+	if err != nil {
+		return nil, err
+	}
+	return NewPeerAt(l, handler, surplus, secret), nil
 }
+
+// NewPeerAt starts one that listens at l, which may be a Unix socket.
+func NewPeerAt(l net.Listener, handler http.Handler, surplus Surplus, secret string) *Peer {
+	return newPeer(l, handler, surplus, secret, nil, nil)
+}
+
+func listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
 
 func overTLS(version uint16) func(http.Handler, Surplus, string) (*Peer, error) {
 	return func(handler http.Handler, surplus Surplus, secret string) (*Peer, error) {
@@ -51,15 +62,15 @@ func overTLS(version uint16) func(http.Handler, Surplus, string) (*Peer, error) 
 		defer donor.Close()
 		security := donor.TLS.Clone()
 		security.NextProtos, security.MinVersion, security.MaxVersion = []string{"http/1.1"}, version, version
-		return newPeer(handler, surplus, secret, security, donor.Certificate())
+		l, err := listen()
+		if err != nil {
+			return nil, err
+		}
+		return newPeer(l, handler, surplus, secret, security, donor.Certificate()), nil
 	}
 }
 
-func newPeer(handler http.Handler, surplus Surplus, secret string, security *tls.Config, root *x509.Certificate) (*Peer, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
+func newPeer(l net.Listener, handler http.Handler, surplus Surplus, secret string, security *tls.Config, root *x509.Certificate) *Peer {
 	p := &Peer{
 		URL: "http://" + l.Addr().String(), surplus: surplus, secret: secret, handler: handler, listener: l,
 		security: security, root: root, conns: map[net.Conn]bool{}, ended: make(chan struct{}),
@@ -68,7 +79,7 @@ func newPeer(handler http.Handler, surplus Surplus, secret string, security *tls
 		p.URL = "https://" + l.Addr().String()
 	}
 	go p.accept()
-	return p, nil
+	return p
 }
 
 // Roots trust a peer that speaks TLS.
