@@ -31,7 +31,7 @@ func Example_serversThatSayTooMuch() {
 // A program that can do with a connection for each request hears nothing that comes
 // after an answer.
 func ExampleConfig_aConnectionForEachRequest() {
-	provider := secretsauth.Static(secretsauth.NewToken("token"))
+	provider := secretsauth.Static(secretsauth.Secret{})
 
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.DisableKeepAlives = true

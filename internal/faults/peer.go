@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
+	"os"
 	"sync"
 	"time"
 )
@@ -214,17 +216,12 @@ func (p *Peer) tell(conn net.Conn, held *corked, in *bufio.Reader, e exchange) e
 		_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		_, err := in.Peek(1)
 		_ = conn.SetReadDeadline(time.Time{})
-		if err == nil || !timedOut(err) {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err // it has gone, or goes on
 		}
 	}
 	_, err := conn.Write(p.surplus.after(e))
 	return err
-}
-
-func timedOut(err error) bool {
-	timeout, ok := err.(net.Error) //nolint:errorlint // a reader's own
-	return ok && timeout.Timeout()
 }
 
 // answer is handler's, as it goes over the wire, or nil if it broke off, and its body.
