@@ -141,6 +141,13 @@
 // counters name the store and the path, never the value. What this package
 // cannot do is hide the header from [Config.Base] and what lies below it: a
 // transport that dumps requests, an httptrace, or GODEBUG=http2debug=1.
+//
+// Nor can it keep net/http quiet: what a server sends on a connection that is kept for
+// the next request, an echo of the request for instance, net/http prints through the
+// standard logger ("Unsolicited response received on idle HTTP channel"). The requests
+// to stores do not keep their connections. For those to your own servers let
+// [log.SetOutput] filter what is quoted, or use a Base with DisableKeepAlives;
+// docs/security.md has the code for both.
 package secretsauth
 
 import (

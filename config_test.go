@@ -21,9 +21,7 @@ import (
 func capture(t *testing.T) *canary.Journal {
 	t.Helper()
 	j := new(canary.Journal)
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(j, nil)))
-	t.Cleanup(func() { slog.SetDefault(before) })
+	canary.DefaultLog(t, j)
 	return j
 }
 

@@ -63,6 +63,13 @@ func KeepExchange(sent *http.Request, resp *http.Response, err error) { kept.exc
 // Log keeps what is written to it.
 func Log() io.Writer { return &kept }
 
+// Printed is what was written through the standard logger so far, by anybody in this
+// process. Tests that look there each look for secrets of their own, and so may run in
+// parallel. It is empty without [Net].
+func Printed() string { return standard.String() }
+
+var standard Journal
+
 // haul is what has come out of tests, every text once, with where it came from.
 type haul struct {
 	mu    sync.Mutex
@@ -157,7 +164,7 @@ func tap() func() string {
 			}
 		})
 	}
-	log.SetOutput(os.Stderr)
+	log.SetOutput(io.MultiWriter(os.Stderr, &standard))
 	return func() string {
 		for _, end := range ends {
 			end()

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 )
@@ -28,7 +27,7 @@ func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 // Main runs one command, with the process's environment.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	// Where the environment is read, warnings go to the default logger.
-	slog.SetDefault(slog.New(newLog(stderr)))
+	logTo(newLog(stderr))
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -77,9 +77,7 @@ see cache status.`,
 
 func (x *examination) run(cmd *cobra.Command, quiet bool) doctor.Report {
 	// What is warned of while the environment is read, the checks tell.
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	defer slog.SetDefault(before)
+	defer logTo(slog.DiscardHandler)()
 	begun := time.Now()
 	to := cmd.OutOrStdout()
 	if quiet {

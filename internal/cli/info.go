@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 
@@ -84,9 +83,7 @@ Transport.Stats; for a running proxy see cache status.`,
 // collect reads the environment.
 func collect(cmd *cobra.Command) info {
 	var log warnings
-	before := slog.Default()
-	slog.SetDefault(slog.New(&log)) // they are part of the answer
-	defer slog.SetDefault(before)
+	defer logTo(&log)() // they are part of the answer
 
 	i := info{build: thisBuild(), Problems: []problem{}}
 	each, enabling := providers.EachFromEnv(cmd.Context())

@@ -4,12 +4,27 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"unicode"
 )
+
+// logTo makes h the handler of the default logger, until restore is called. The
+// standard logger, which [slog.SetDefault] leads to h as well, goes to nowhere: through
+// it net/http prints what a peer sends unasked, and that may be a secret (F1-F3). The
+// command writes nothing to it.
+func logTo(h slog.Handler) (restore func()) {
+	before := slog.Default()
+	set := func(l *slog.Logger) {
+		slog.SetDefault(l)
+		log.SetOutput(io.Discard)
+	}
+	set(slog.New(h))
+	return func() { set(before) }
+}
 
 // logHandler writes a line a record, in the form of the guide: "WARNING: text". The
 // texts hold most attributes already; it adds what they lack.

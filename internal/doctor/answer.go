@@ -13,13 +13,14 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 // server is a tracking server, asked with and without the credential. No redirect
 // is followed.
 type server struct {
 	base      *url.URL
-	anonymous *http.Transport
+	anonymous *store.Single
 	wrapped   *secretsauth.Transport
 }
 

@@ -6,7 +6,6 @@ package doctor
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -180,13 +179,4 @@ func (r *run) sum() Report {
 		r.report.Provider = r.patients[0].Name
 	}
 	return r.report
-}
-
-// transport is how requests go that are no store's.
-func transport() *http.Transport {
-	t, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return &http.Transport{Proxy: http.ProxyFromEnvironment}
-	}
-	return t.Clone()
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 // dryRun tries the credential at a tracking server.
@@ -35,10 +36,9 @@ func (r *run) dryRun() {
 	}
 	v.blocked = "" // what needs no credential is looked at all the same
 	v.required("mlflow.connect", func(ctx context.Context) inspect.Finding {
-		return travel(ctx, base, transport(), names{"the MLflow server", "the URL", "", "set SSL_CERT_FILE to the certificate of its authority"}).arrival()
+		return travel(ctx, base, store.Standard(), names{"the MLflow server", "the URL", "", "set SSL_CERT_FILE to the certificate of its authority"}).arrival()
 	})
-	s := &server{base: base, anonymous: transport()}
-	defer s.anonymous.CloseIdleConnections()
+	s := &server{base: base, anonymous: store.NewSingle(store.Standard())}
 	needs := func(id string, look func(context.Context) inspect.Finding) {
 		p := r.servant()
 		switch {

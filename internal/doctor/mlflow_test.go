@@ -57,6 +57,11 @@ func dry(t *testing.T, within time.Duration, url, token string, hosts ...string)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
+	return dryIn(ctx, t, url, token, hosts...)
+}
+
+func dryIn(ctx context.Context, t *testing.T, url, token string, hosts ...string) map[string]Result {
+	t.Helper()
 	matcher, err := secretsauth.CompileHosts(hosts)
 	if err != nil {
 		t.Fatal(err)

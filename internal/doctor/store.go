@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/settings"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 // addresses are the variables that hold the stores' addresses, and what makes an
@@ -35,7 +35,7 @@ func (v *visit) reach(p *patient) {
 	}
 	via := p.store.Transport
 	if via == nil {
-		via = transport()
+		via = store.Standard()
 	}
 	v.travel(to, via, addresses[p.Name])
 }
@@ -188,26 +188,14 @@ func (v *visit) timing(p *patient) {
 			}
 			texts = append(texts, fmt.Sprintf("%s %s", part.name, brief(took)))
 		}
-		reused, connections := 0, 0
 		begun := time.Now()
-		_, err := p.Provider.Fetch(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
-			connections++
-			if i.Reused {
-				reused++
-			}
-		}}))
-		if err != nil {
+		if _, err := p.Provider.Fetch(ctx); err != nil {
 			return inspect.Failed("the second read failed", err)
 		}
 		summary := fmt.Sprintf("%s; read again %s", strings.Join(texts, ", "), brief(time.Since(begun)))
-		switch {
-		case all > slow:
+		if all > slow {
 			return inspect.Warned(summary, fmt.Sprintf("a read takes %s, most of it %s", brief(all), slowest),
 				"the store may be far away: use a regional or private endpoint, or raise "+ttlName(p.Name))
-		case connections > 0 && reused == connections:
-			summary += ", on the same connection"
-		case connections > 0:
-			return inspect.Warned(summary, "the second read made a new connection", "a proxy or the store closes connections: allow keep-alive")
 		}
 		return inspect.Passed(summary)
 	})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 // trip is one request without a credential, taken apart: where the name leads,
@@ -57,13 +58,11 @@ type names struct {
 func travel(ctx context.Context, to *url.URL, transport *http.Transport, what names) *trip {
 	t := &trip{to: to, what: what}
 	own := transport.Clone()
-	own.DisableKeepAlives = true
 	own.ResponseHeaderTimeout = 2 * time.Second // the connection is what counts here
 	own.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 		t.set(func() { t.proxyStatus = resp.StatusCode })
 		return nil
 	}
-	defer own.CloseIdleConnections()
 	if c := own.TLSClientConfig; c != nil {
 		t.unverified = c.InsecureSkipVerify
 	}
@@ -75,7 +74,7 @@ func travel(ctx context.Context, to *url.URL, transport *http.Transport, what na
 	if own.Proxy != nil {
 		t.proxy, _ = own.Proxy(req)
 	}
-	resp, err := own.RoundTrip(req)
+	resp, err := store.NewSingle(own).RoundTrip(req)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.err, t.late = err, ctx.Err() != nil

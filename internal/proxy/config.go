@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 // Config says what a [Proxy] does. The zero value of every field but Upstream and
@@ -75,10 +76,7 @@ const (
 // DefaultBase is net/http's default transport, proxy variables and HTTP/2
 // included, for one busy host and without decompression, which is the client's.
 func DefaultBase() *http.Transport {
-	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
-	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
-		t = standard.Clone()
-	}
+	t := store.Standard()
 	t.DisableCompression = true
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 256
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second} // finds dead connections

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/netcause"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 // AutoControl, as Config.Control, is a path that [Running] finds.
@@ -76,12 +77,9 @@ func ask(ctx context.Context, path, method, what string) (status CacheStatus, er
 	if err != nil {
 		return status, err
 	}
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialUnix(ctx, path)
-		},
-	}}
+	own := store.NewTransport()
+	own.Proxy, own.DialContext = nil, func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, path) }
+	client := http.Client{Transport: store.NewSingle(own)}
 	resp, err := client.Do(req)
 	if own, ok := errors.AsType[*secretsauth.Error](err); ok {
 		return status, own

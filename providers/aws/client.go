@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 // requestTimeout bounds one request, inside the context. Requests for credentials
@@ -70,6 +72,7 @@ type session struct {
 // connect makes a session that has not asked for its credentials yet.
 func (c Config) connect(sdk aws.Config, via *http.Client) *session {
 	sdk.HTTPClient = via
+	sdk.APIOptions = append(slices.Clone(sdk.APIOptions), leave)
 	sdk.Credentials = source{sdk.Credentials}
 	atSTS := func(o *sts.Options) { o.BaseEndpoint = c.endpoint(o.BaseEndpoint) }
 	if role := strings.TrimSpace(c.RoleARN); role != "" {
@@ -100,16 +103,13 @@ func (c Config) httpClient(sdk aws.Config) *http.Client {
 	if c.HTTPClient != nil {
 		client = *c.HTTPClient
 	}
-	if client.Transport == nil {
-		client.Transport = http.DefaultTransport
-		if own, ok := sdk.HTTPClient.(*awshttp.BuildableClient); ok {
-			client.Transport = own.GetTransport()
-		}
+	if own, ok := sdk.HTTPClient.(*awshttp.BuildableClient); ok && client.Transport == nil {
+		client.Transport = own.GetTransport()
 	}
 	if client.Timeout == 0 {
 		client.Timeout = requestTimeout
 	}
-	client.Transport = httpanswer.Limited{Base: client.Transport}
+	client.Transport = httpanswer.Limited{Base: store.NewSingle(client.Transport)}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &client
 }

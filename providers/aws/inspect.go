@@ -15,6 +15,7 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 var _ inspect.Provider = (*Provider)(nil)
@@ -55,7 +56,11 @@ func (p *Provider) address() string {
 // transport is what the requests go through, or nil if it is of another kind.
 func (p *Provider) transport() *http.Transport {
 	limited, _ := p.via.Transport.(httpanswer.Limited)
-	t, _ := limited.Base.(*http.Transport)
+	single, ok := limited.Base.(*store.Single)
+	if !ok {
+		return nil
+	}
+	t, _ := single.Base().(*http.Transport)
 	return t
 }
 

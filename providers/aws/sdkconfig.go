@@ -11,8 +11,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
@@ -21,7 +23,9 @@ import (
 // quote files.
 func (c Config) load(t target) (aws.Config, error) {
 	files := unpadded("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE")
-	sdk, err := config.LoadDefaultConfig(context.Background(), c.loadOptions(t)...)
+	s := new(sender)
+	sdk, err := config.LoadDefaultConfig(context.Background(), c.loadOptions(t, s)...)
+	s.use(sdk.HTTPClient)
 	switch {
 	case files != nil:
 		err = files // of which the SDK's own problem may come
@@ -33,13 +37,15 @@ func (c Config) load(t target) (aws.Config, error) {
 	return sdk, env.Problems(checkVariables(), err)
 }
 
-func (c Config) loadOptions(t target) []func(*config.LoadOptions) error {
+func (c Config) loadOptions(t target, s *sender) []func(*config.LoadOptions) error {
 	options := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer { return newRetryer(env.BoundAttempts(c.MaxAttempts)) }),
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(requestTimeout)),
 		config.WithDefaultsMode(aws.DefaultsModeLegacy), // "auto" asks the network
+		config.WithAPIOptions([]func(*middleware.Stack) error{s.join}),
 		config.WithLogger(logging.Nop{}),
 		config.WithClientLogMode(0), // it can log bodies (S133)
+		config.WithSSOProviderOptions(func(o *ssocreds.Options) { o.Client = wholeSSO{o.Client} }),
 		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) {
 			if o.Client != nil {
 				o.Client = roleAt{o.Client, c.atEndpoint}

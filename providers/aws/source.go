@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
+	"github.com/aws/aws-sdk-go-v2/service/sso"
 	"github.com/aws/smithy-go"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
@@ -33,6 +34,22 @@ type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return "no AWS credentials: " + e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
+
+// wholeSSO turns an answer of SSO without credentials into an error. The SDK panics over
+// one, in a goroutine of its own, which ends the program.
+type wholeSSO struct {
+	ssocreds.GetRoleCredentialsAPIClient
+}
+
+func (w wholeSSO) GetRoleCredentials(ctx context.Context, in *sso.GetRoleCredentialsInput, more ...func(*sso.Options)) (*sso.GetRoleCredentialsOutput, error) {
+	out, err := w.GetRoleCredentialsAPIClient.GetRoleCredentials(ctx, in, more...)
+	if err == nil && (out == nil || out.RoleCredentials == nil) {
+		return nil, errEmptyAnswer
+	}
+	return out, err
+}
+
+var errEmptyAnswer = errors.New("the answer holds no credentials")
 
 // failedCall is the innermost of the calls that failed: the AssumeRole on the way
 // to a GetSecretValue.
@@ -62,6 +79,8 @@ func (p *Provider) noCredentials(err error) *secretsauth.Error {
 	file = file || strings.Contains(err.Error(), "failed to retrieve jwt") // the SDK does not wrap it
 	_, network := errors.AsType[net.Error](err)
 	switch {
+	case errors.Is(err, errEmptyAnswer):
+		return p.failure(secretsauth.ErrUnavailable, sourceOf("SSO")+" answers without any", "check what stands in front of it, and AWS_ENDPOINT_URL_SSO", nil)
 	case service == "ec2imds" && (network || mayPass(err)):
 		// The end of the chain. It is asked on machines that have no such service
 		// too; on those that have one, it may be back soon.

@@ -102,6 +102,10 @@ func TestWhyThereAreNoCredentials(t *testing.T) {
 			sso(t, true)
 			t.Setenv("AWS_ENDPOINT_URL_SSO", answering(t, 503, "", hidden))
 		}, secretsauth.ErrUnavailable, []string{"SSO, which gives the AWS credentials, is not well (503)"}},
+		{"SSO, an answer that holds nothing", func(t *testing.T, _ *standin) {
+			sso(t, true)
+			t.Setenv("AWS_ENDPOINT_URL_SSO", answering(t, 200, "Content-Type: application/json", `{}`))
+		}, secretsauth.ErrUnavailable, []string{"SSO, which gives the AWS credentials,"}},
 		{"a pod's agent refuses", func(t *testing.T, _ *standin) {
 			t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", answering(t, 403, "", `{"code":"AccessDenied","message":"`+hidden+`"}`))
 		}, secretsauth.ErrDenied, []string{"the source of the AWS credentials refuses (403 Forbidden)"}},

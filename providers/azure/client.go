@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 // link is what every client of a Provider has in common.
@@ -23,7 +23,8 @@ type link struct {
 	target      target
 	attempts    int
 	noDiscovery bool
-	http        *http.Client // for Key Vault and the login
+	http        *http.Client      // for Key Vault and the login
+	base        http.RoundTripper // of it, which the doctor looks at
 }
 
 func newLink(t target, cfg Config) *link {
@@ -31,30 +32,15 @@ func newLink(t target, cfg Config) *link {
 	if cfg.HTTPClient != nil {
 		client = *cfg.HTTPClient // the caller's stays as it is
 	}
-	if client.Transport == nil {
-		client.Transport = newTransport()
-	}
-	client.Transport = httpanswer.Limited{Base: client.Transport}
+	single := store.NewSingle(client.Transport)
+	client.Transport = httpanswer.Limited{Base: single}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &link{
 		target:      t,
 		attempts:    env.BoundAttempts(cfg.MaxAttempts),
 		noDiscovery: cfg.DisableInstanceDiscovery || t.local,
 		http:        &client,
-	}
-}
-
-// newTransport is not [http.DefaultTransport], which may lead through a Transport
-// of this library that waits for this very secret.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: 10,
-		IdleConnTimeout:     90 * time.Second,
-		TLSHandshakeTimeout: 10 * time.Second,
-		// As the SDK does: a dead connection is noticed.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
+		base:        single.Base(),
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
-	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 )
 
@@ -20,8 +19,7 @@ var _ inspect.Provider = (*Provider)(nil)
 // Inspect is for this module's own doctor: a read, step by step, by the code and
 // with the login of Fetch.
 func (p *Provider) Inspect(inspect.Options) inspect.Store {
-	limited, _ := p.link.http.Transport.(httpanswer.Limited)
-	transport, _ := limited.Base.(*http.Transport)
+	transport, _ := p.link.base.(*http.Transport)
 	return inspect.Store{
 		Address:   p.target.address,
 		Transport: transport,

@@ -60,12 +60,16 @@ var broken = map[string]struct {
 		}
 		return s, err
 	}, "token"},
-	aRedirectFollowed: {nil, "a_redirect_to_another_host"},
+	aRedirectFollowed:                   {nil, "a_redirect_to_another_host"},
+	"F2 a connection that is kept":      {nil, "an_answer_sent_twice"},
+	"F2 kept, and said on it later":     {nil, "a_second_answer_half_a_second_later"},
+	"F2 kept, and the request is on it": {nil, "the_request_after_the_answer"},
+	"F3 kept, with a body after 204":    {nil, "a_body_after_204"},
 }
 
 const aRedirectFollowed = "a redirect followed"
 
-// follower is reached by HTTP and follows redirects. Of what goes wrong it says no more
+// follower is reached by HTTP, follows redirects and keeps its connections. Of what goes wrong it says no more
 // than that something did, as this module's providers do.
 func follower(t *testing.T, client *http.Client) providertest.Fixture {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

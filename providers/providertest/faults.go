@@ -19,6 +19,7 @@ import (
 type line struct {
 	base     *http.Transport
 	fault    atomic.Pointer[fault]
+	odd      atomic.Pointer[detour]
 	followed atomic.Bool // a redirect was
 }
 
@@ -72,6 +73,9 @@ func status(name string, code int, retryAfter string) *fault {
 // RoundTrip keeps the contract of http.RoundTripper: a request that is not passed
 // on has its body closed.
 func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
+	if odd := l.odd.Load(); odd != nil {
+		return odd.RoundTrip(req)
+	}
 	f := l.fault.Load()
 	if f == nil {
 		return l.base.RoundTrip(req)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/httpanswer"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
 )
 
 // newClient returns a client of Vault's API for t without a token, and the bound
@@ -30,7 +31,7 @@ func newClient(t target, custom *http.Client) (*api.Client, time.Duration, error
 	if httpClient.Transport == nil {
 		httpClient.Transport = cfg.HttpClient.Transport
 	}
-	httpClient.Transport = guard{httpClient.Transport}
+	httpClient.Transport = guard{store.NewSingle(httpClient.Transport)}
 	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 	cfg.Address = t.address
@@ -108,7 +109,7 @@ func pair() bool {
 // them or quote their Location, and answers end at 1 MiB, for Vault's client
 // reads them whole. It does not pass on CloseIdleConnections, which Vault's client
 // calls after every failure: the caller's transport may have other users.
-type guard struct{ base http.RoundTripper }
+type guard struct{ base *store.Single }
 
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := g.base.RoundTrip(req)

@@ -31,8 +31,11 @@ func (p *Provider) Inspect(inspect.Options) inspect.Store {
 
 // transport is what sends the requests, or nil if it is another kind.
 func (p *Provider) transport() *http.Transport {
-	g, _ := p.client.CloneConfig().HttpClient.Transport.(guard)
-	t, _ := g.base.(*http.Transport)
+	g, ok := p.client.CloneConfig().HttpClient.Transport.(guard)
+	if !ok {
+		return nil
+	}
+	t, _ := g.base.Base().(*http.Transport)
 	return t
 }
 
