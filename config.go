@@ -75,6 +75,14 @@ type Config struct {
 	// another value, until this long after the first such 401 or until its own
 	// context ends. Default 0: it does not wait; negative: refused.
 	RotationWait time.Duration
+
+	// BufferBodies is the size in bytes up to which a body without GetBody is read
+	// before its request is sent, so that the request can be sent again after a
+	// rejection. Files and the bodies that a reverse proxy passes on have no GetBody.
+	// A longer body is sent as it comes, and only once. Leave it zero if requests
+	// are answered before their body has ended. A request with an Expect header is
+	// not read ahead. Default 0: no body is read ahead; negative: refused.
+	BufferBodies int64
 }
 
 const (
@@ -208,6 +216,9 @@ func (c Config) check() error {
 	}
 	if c.RotationWait < 0 {
 		return bad(fmt.Sprintf("Config.RotationWait is %v", c.RotationWait), "leave it zero for not waiting, or make it positive")
+	}
+	if c.BufferBodies < 0 {
+		return bad(fmt.Sprintf("Config.BufferBodies is %d", c.BufferBodies), "leave it zero for not reading bodies ahead, or make it positive")
 	}
 	return nil
 }
