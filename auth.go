@@ -102,11 +102,14 @@
 // has been read. A 403 is as often a missing permission, so it leaves the value in use.
 // Both read the store again, once however many requests were rejected, and the rejected
 // request is replayed if the value changed and its body can be sent again (it has none,
-// or GetBody is set, as [http.NewRequest] does for bytes and strings). In every other
-// case the server's own response is returned, whole. While the store keeps a value that
-// the server rejects it is read at most once per pause: 1 s doubling to 5 min for 401,
-// 30 s doubling to 5 min for 403. An endpoint that always answers 401, while others
-// accept the value, costs these others nothing more than that.
+// or GetBody is set, as [http.NewRequest] does for bytes and strings). A body without
+// GetBody, such as a file or what a reverse proxy passes on, is sent again if it is no
+// longer than [Config.BufferBodies], which is off by default. A longer one is sent again
+// if the request has "Expect: 100-continue" and is rejected before any of it was read.
+// In every other case the server's own response is returned, whole. While the store
+// keeps a value that the server rejects it is read at most once per pause: 1 s doubling
+// to 5 min for 401, 30 s doubling to 5 min for 403. An endpoint that always answers 401,
+// while others accept the value, costs these others nothing more than that.
 //
 // A rotation changes the store first, so a new value may be read before the
 // server knows it. A request whose value the server answers with 401 and has

@@ -880,6 +880,7 @@ func TestF19ABadConfigIsRefusedByTransportsAndByCaches(t *testing.T) {
 		"TTL":                   func(c *secretsauth.Config) { c.TTL = -1 },
 		"FetchTimeout":          func(c *secretsauth.Config) { c.FetchTimeout = -time.Second },
 		"RotationWait":          func(c *secretsauth.Config) { c.RotationWait = -time.Second },
+		"BufferBodies":          func(c *secretsauth.Config) { c.BufferBodies = -1 },
 		"HeaderName, a bad one": func(c *secretsauth.Config) { c.HeaderName = "X Api" },
 		"HeaderName, Host":      func(c *secretsauth.Config) { c.HeaderName = "Host" },
 		"Mode":                  func(c *secretsauth.Config) { c.Mode = "digest" },
@@ -897,7 +898,7 @@ func TestF19ABadConfigIsRefusedByTransportsAndByCaches(t *testing.T) {
 				if !errors.As(err, &own) || !errors.Is(err, secretsauth.ErrConfig) || own.Fix == "" {
 					t.Errorf("%s: %v, want an error of the configuration with a fix", what, err)
 				}
-				if text := err.Error(); !strings.Contains(text, field) && field != "Mode" {
+				if text := err.Error(); !strings.Contains(text, field) && field != "Mode" { // "the auth mode"
 					t.Errorf("%s does not name %s: %s", what, field, text)
 				}
 			}

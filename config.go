@@ -78,6 +78,14 @@ type Config struct {
 	// that goes on for more than 10 s. A 403 never waits. Default 0: no request
 	// waits; negative: refused.
 	RotationWait time.Duration
+
+	// BufferBodies is the size in bytes up to which a body without GetBody is read
+	// before its request is sent, so that the request can be sent again after a
+	// rejection. Files and the bodies that a reverse proxy passes on have no GetBody.
+	// A longer body is sent as it comes, and only once. Leave it zero if requests
+	// are answered before their body has ended. A request with an Expect header is
+	// not read ahead. Default 0: no body is read ahead; negative: refused.
+	BufferBodies int64
 }
 
 const (
@@ -257,6 +265,10 @@ func (c Config) checkCache() error {
 			return &Error{Kind: ErrConfig, Summary: fmt.Sprintf("Config.%s is negative: %v", d.name, d.value),
 				Fix: "leave it zero for " + d.zero + ", or make it positive"}
 		}
+	}
+	if c.BufferBodies < 0 {
+		return &Error{Kind: ErrConfig, Summary: fmt.Sprintf("Config.BufferBodies is negative: %d", c.BufferBodies),
+			Fix: "leave it zero for not reading bodies ahead, or make it positive"}
 	}
 	_, err := c.headerName()
 	return err
