@@ -76,7 +76,8 @@
 //
 // # How long a value lives
 //
-// For [Config.TTL], and never past an expiry that the store reports. From about
+// For [Config.TTL], and never past an expiry that the store reports, or the "exp" of a
+// bearer token that is a JWT (RFC 7519), which is read and not verified. From about
 // 80 % of that the value is still served while one read goes on in the
 // background; a program's first such read comes anywhere from 10 to 80 %, so that
 // programs that are started together do not keep reading the store at the same

@@ -39,6 +39,8 @@ type Cache struct {
 	// publish computes it from the fields below.
 	live atomic.Pointer[lease]
 
+	warnedOfClock atomic.Bool
+
 	mu        sync.Mutex
 	last      *value    // what the store held when last read, also if it may not be used any more
 	lease     *lease    // of last; nil: it may not be used
@@ -57,9 +59,10 @@ type Cache struct {
 type lease struct {
 	value      *value
 	readAt     int64
-	refreshAt  int64 // from here on a read starts in the background
-	expiresAt  int64 // the end of the TTL, or of the secret's own validity
-	staleUntil int64 // the end of the use while the store is unreachable
+	refreshAt  int64     // from here on a read starts in the background
+	expiresAt  int64     // the end of the TTL, or of the secret's own validity
+	staleUntil int64     // the end of the use while the store is unreachable
+	validUntil time.Time // the secret's own end, or zero
 
 	// Of the lease that is taken without the lock: until when there is nothing to
 	// decide. The end of a pause is a moment of the monotonic clock, so it is apart.
@@ -150,7 +153,9 @@ func (c *Cache) Stats() Stats {
 	if c.counters == nil { // a zero Cache, which serves nothing
 		return Stats{}
 	}
-	return c.counters.stats()
+	s := c.counters.stats()
+	s.ValidUntil = c.State().ValidUntil
+	return s
 }
 
 // Clear drops the value, cancels a read under way, and forgets the pause after a

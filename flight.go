@@ -3,6 +3,7 @@ package secretsauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 	"unicode"
@@ -133,16 +134,24 @@ func (c *Cache) judge(secret Secret, err error) (*value, *Error) {
 	if err != nil {
 		return nil, c.failureOf(err)
 	}
-	if !secret.expiry.IsZero() && !time.Now().Before(secret.expiry) {
-		return nil, c.failureOf(&Error{
-			Kind:    ErrInvalidSecret,
-			Summary: "the secret expired at " + secret.expiry.UTC().Format(time.RFC3339),
-			Fix:     "store a new version",
-		})
-	}
 	v := &value{secret: secret, headers: secret.headers()}
 	if unfit := v.headers[c.form].err; unfit != nil {
 		return nil, c.failureOf(unfit)
+	}
+	now := time.Now()
+	if v.headers[c.form].mode == AuthBearer && secret.expiry.IsZero() {
+		var late time.Duration
+		if v.secret, late = secret.endingWithJWT(now); late > 0 && c.warnedOfClock.CompareAndSwap(false, true) {
+			c.log.Warn("The token has expired, by this machine's clock: is the clock right?",
+				"provider", c.name, "key", c.key, "expired_ago", late.String())
+		}
+	}
+	if end := v.secret.expiry; !end.IsZero() && !now.Before(end) {
+		return nil, c.failureOf(&Error{
+			Kind:    ErrInvalidSecret,
+			Summary: fmt.Sprintf("the secret expired at %s, and it is %s now", end.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)),
+			Fix:     "store a new version, or set this machine's clock",
+		})
 	}
 	return v, nil
 }
@@ -167,7 +176,7 @@ func (c *Cache) adopt(f *flight, v *value, now time.Time) {
 	}
 	c.last, c.failure, c.failing = v, nil, backoff{}
 
-	l := &lease{value: v, readAt: now.UnixNano()}
+	l := &lease{value: v, readAt: now.UnixNano(), validUntil: fresh.expiry}
 	l.expiresAt = l.readAt + int64(c.cfg.ttl(fresh))
 	l.staleUntil = l.expiresAt + int64(c.cfg.maxStale())
 	// Compared as times: an expiry far off, such as one in the year 9999, does not
