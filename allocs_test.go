@@ -1,7 +1,9 @@
 package secretsauth_test
 
 import (
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -45,5 +47,30 @@ func TestHostNotAllowedCostsNoAllocation(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations a request, want none", n)
+	}
+}
+
+// TestF18BodiesCostNoAllocation unless they are announced: a body that may be taken from
+// the first attempt costs one.
+func TestF18BodiesCostNoAllocation(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*http.Request)
+		most   float64
+	}{
+		{"no GetBody", func(*http.Request) {}, 3},
+		{"GetBody", func(req *http.Request) { req.GetBody = func() (io.ReadCloser, error) { return nil, nil } }, 3},
+		{"announced", func(req *http.Request) { req.Header["Expect"] = []string{"100-continue"} }, 3 + 1},
+	} {
+		rt, req := warmTransport(t, "mlflow.company.com")
+		req.Body = io.NopCloser(strings.NewReader("metrics"))
+		test.change(req)
+		if n := testing.AllocsPerRun(1000, func() {
+			if _, err := rt.RoundTrip(req); err != nil { //nolint:bodyclose // it has none
+				t.Error(err)
+			}
+		}); n > test.most {
+			t.Errorf("%s: %v allocations a request, want at most %v", test.name, n, test.most)
+		}
 	}
 }

@@ -76,7 +76,8 @@
 //
 // # How long a value lives
 //
-// For [Config.TTL], and never past an expiry that the store reports. From about
+// For [Config.TTL], and never past an expiry that the store reports, or the "exp" of a
+// bearer token that is a JWT (RFC 7519), which is read and not verified. From about
 // 80 % of that the value is still served while one read goes on in the
 // background; a program's first such read comes anywhere from 10 to 80 %, so that
 // programs that are started together do not keep reading the store at the same
@@ -102,11 +103,14 @@
 // has been read. A 403 is as often a missing permission, so it leaves the value in use.
 // Both read the store again, once however many requests were rejected, and the rejected
 // request is replayed if the value changed and its body can be sent again (it has none,
-// or GetBody is set, as [http.NewRequest] does for bytes and strings). In every other
-// case the server's own response is returned, whole. While the store keeps a value that
-// the server rejects it is read at most once per pause: 1 s doubling to 5 min for 401,
-// 30 s doubling to 5 min for 403. An endpoint that always answers 401, while others
-// accept the value, costs these others nothing more than that.
+// or GetBody is set, as [http.NewRequest] does for bytes and strings). A body without
+// GetBody, such as a file or what a reverse proxy passes on, is sent again if it is no
+// longer than [Config.BufferBodies], which is off by default. A longer one is sent again
+// if the request has "Expect: 100-continue" and is rejected before any of it was read.
+// In every other case the server's own response is returned, whole. While the store
+// keeps a value that the server rejects it is read at most once per pause: 1 s doubling
+// to 5 min for 401, 30 s doubling to 5 min for 403. An endpoint that always answers 401,
+// while others accept the value, costs these others nothing more than that.
 //
 // A rotation changes the store first, so a new value may be read before the
 // server knows it. A request whose value the server answers with 401 and has
@@ -141,6 +145,13 @@
 // counters name the store and the path, never the value. What this package
 // cannot do is hide the header from [Config.Base] and what lies below it: a
 // transport that dumps requests, an httptrace, or GODEBUG=http2debug=1.
+//
+// Nor can it keep net/http quiet: what a server sends on a connection that is kept for
+// the next request, an echo of the request for instance, net/http prints through the
+// standard logger ("Unsolicited response received on idle HTTP channel"). The requests
+// to stores do not keep their connections. For those to your own servers let
+// [log.SetOutput] filter what is quoted, or use a Base with DisableKeepAlives;
+// docs/security.md has the code for both.
 package secretsauth
 
 import (
@@ -155,16 +166,26 @@ import (
 // [ErrInvalidSecret] or [ErrConfig], best as an [*Error]; one that wraps none
 // counts as ErrUnavailable. It must not contain the secret.
 //
-// A provider may also have a method Key() string: what identifies the secret in
-// logs and errors, such as "vault:https://vault.company.com:secret/mlflow/auth".
-// One that asks several stores in turn may have Stores() int, how many: a read of
-// it gets [Config.FetchTimeout] for each.
+// A provider may also be [Keyed], and [Several] if it asks more than one store.
 type Provider interface {
 	// Name is the provider's slug: "vault", "aws-secrets-manager",
 	// "azure-key-vault", or one of your own.
 	Name() string
 	// Fetch reads the secret from the store, every time it is called.
 	Fetch(ctx context.Context) (Secret, error)
+}
+
+// Keyed is a [Provider] that says which secret it reads.
+type Keyed interface {
+	// Key identifies the secret in logs and errors, such as
+	// "vault:https://vault.company.com:secret/mlflow/auth". It is no secret.
+	Key() string
+}
+
+// Several is a [Provider] that asks several stores in turn.
+type Several interface {
+	// Stores is how many: a read gets [Config.FetchTimeout] for each.
+	Stores() int
 }
 
 // ProviderFunc is a [Provider] named "func" made from a function. The function
@@ -194,7 +215,7 @@ func (p static) Fetch(context.Context) (Secret, error) { return p.secret, nil }
 
 // keyOf is what names p's secret in logs and errors.
 func keyOf(p Provider) string {
-	if k, ok := p.(interface{ Key() string }); ok {
+	if k, ok := p.(Keyed); ok {
 		return k.Key()
 	}
 	return p.Name()

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // Cache is a [Provider] around a Provider: it keeps the secret for its TTL, and
@@ -25,7 +27,7 @@ type Cache struct {
 	provider Provider
 	name     string
 	key      string
-	unusable *Error // why no Fetch can succeed, or nil
+	unusable error // why no Fetch can succeed, or nil
 	cfg      Config
 	timeout  time.Duration // of one read, all stores of the provider together
 	form     form          // how the secret will be sent: a value must allow it
@@ -36,6 +38,8 @@ type Cache struct {
 	// live is the lease that requests take without the lock: the whole of a hit.
 	// publish computes it from the fields below.
 	live atomic.Pointer[lease]
+
+	warnedOfClock atomic.Bool
 
 	mu        sync.Mutex
 	last      *value    // what the store held when last read, also if it may not be used any more
@@ -55,9 +59,10 @@ type Cache struct {
 type lease struct {
 	value      *value
 	readAt     int64
-	refreshAt  int64 // from here on a read starts in the background
-	expiresAt  int64 // the end of the TTL, or of the secret's own validity
-	staleUntil int64 // the end of the use while the store is unreachable
+	refreshAt  int64     // from here on a read starts in the background
+	expiresAt  int64     // the end of the TTL, or of the secret's own validity
+	staleUntil int64     // the end of the use while the store is unreachable
+	validUntil time.Time // the secret's own end, or zero
 
 	// Of the lease that is taken without the lock: until when there is nothing to
 	// decide. The end of a pause is a moment of the monotonic clock, so it is apart.
@@ -74,12 +79,14 @@ func (l *lease) covers(now time.Time) bool {
 
 // NewCache returns a cache around p. Of cfg it uses TTL, MaxStale, FetchTimeout
 // and Logger, and Mode and HeaderName to refuse a secret that could not be sent
-// that way. It reads nothing yet, and refuses nothing: with a nil p every Fetch
-// returns an error that wraps [ErrConfig]. A cache around a cache serves no purpose:
-// rejections reach only the outer one.
+// that way. It reads nothing yet. With a nil p, or a field of cfg that has no meaning,
+// every Fetch returns an error that wraps [ErrConfig]. A cache around a cache serves no
+// purpose: rejections reach only the outer one.
 func NewCache(p Provider, cfg Config) *Cache {
 	c := &Cache{provider: p, cfg: cfg, log: cfg.logger(), random: rand.Float64, counters: new(counters)}
-	c.identify()
+	if c.unusable = c.identify(); c.unusable == nil {
+		c.unusable = cfg.checkCache()
+	}
 	name, err := cfg.headerName()
 	if err != nil {
 		name = "Authorization"
@@ -87,6 +94,30 @@ func NewCache(p Provider, cfg Config) *Cache {
 	c.form = formOf(cfg.Mode, name)
 	return c
 }
+
+// identify asks the provider for its name, its key and how many stores it asks. One
+// that panics here is most likely a nil pointer in an interface.
+func (c *Cache) identify() (err error) {
+	c.timeout = c.cfg.fetchTimeout()
+	if c.provider == nil {
+		return errNoProvider
+	}
+	defer func() {
+		if recover() != nil {
+			err = &Error{Kind: ErrConfig, Provider: c.name,
+				Summary: "the provider panicked when it was asked for its name; it may be a nil pointer",
+				Fix:     "pass a provider that its New has returned without an error"}
+		}
+	}()
+	c.name, c.key = c.provider.Name(), keyOf(c.provider)
+	if several, ok := c.provider.(Several); ok {
+		// The stores are asked one after the other.
+		c.timeout *= time.Duration(min(max(several.Stores(), 1), int(env.Longest/c.timeout)))
+	}
+	return nil
+}
+
+var errNoProvider = &Error{Kind: ErrConfig, Summary: "the cache has no provider", Fix: "make it with NewCache and a Provider"}
 
 // Name returns the provider's name.
 func (c *Cache) Name() string { return c.name }
@@ -122,7 +153,9 @@ func (c *Cache) Stats() Stats {
 	if c.counters == nil { // a zero Cache, which serves nothing
 		return Stats{}
 	}
-	return c.counters.stats()
+	s := c.counters.stats()
+	s.ValidUntil = c.State().ValidUntil
+	return s
 }
 
 // Clear drops the value, cancels a read under way, and forgets the pause after a
@@ -161,7 +194,7 @@ func (c *Cache) hit(ctx context.Context, stale bool) {
 // one only if there is nothing to serve meanwhile.
 func (c *Cache) ask(ctx context.Context) (*value, error) {
 	if c.counters == nil {
-		return nil, &Error{Kind: ErrConfig, Summary: "the cache has no provider", Fix: "make it with NewCache and a Provider"}
+		return nil, errNoProvider
 	}
 	for {
 		l, f, err := c.serve()

@@ -737,7 +737,7 @@ func TestTTLHintsCountWhereConfigIsSilent(t *testing.T) {
 		{"hint", 0, time.Hour, time.Hour},
 		{"config wins over the hint", time.Minute, time.Hour, time.Minute},
 		{"S149 too short", time.Millisecond, 0, time.Second},
-		{"S149 negative", -time.Hour, 0, time.Second},
+		{"S149 a negative hint", 0, -time.Hour, time.Second},
 		{"S149 huge", 1 << 62, 0, 24 * time.Hour},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -871,6 +871,55 @@ func TestZeroValuesRefuseLoudly(t *testing.T) {
 	if _, err := secretsauth.NewTransport((*secretsauth.Cache)(nil), secretsauth.Config{AllowedHosts: []string{"*"}}); !errors.Is(err, secretsauth.ErrConfig) {
 		t.Errorf("a nil cache: %v", err)
 	}
+}
+
+// One rule for each field, and no field that is silently taken for another value.
+func TestF19ABadConfigIsRefusedByTransportsAndByCaches(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*secretsauth.Config){
+		"TTL":                   func(c *secretsauth.Config) { c.TTL = -1 },
+		"FetchTimeout":          func(c *secretsauth.Config) { c.FetchTimeout = -time.Second },
+		"RotationWait":          func(c *secretsauth.Config) { c.RotationWait = -time.Second },
+		"BufferBodies":          func(c *secretsauth.Config) { c.BufferBodies = -1 },
+		"HeaderName, a bad one": func(c *secretsauth.Config) { c.HeaderName = "X Api" },
+		"HeaderName, Host":      func(c *secretsauth.Config) { c.HeaderName = "Host" },
+		"Mode":                  func(c *secretsauth.Config) { c.Mode = "digest" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := &fakeStore{}
+			store.put(canary.New())
+			cfg := secretsauth.Config{AllowedHosts: []string{"*"}}
+			change(&cfg)
+			field, _, _ := strings.Cut(name, ",")
+			ok := func(what string, err error) {
+				t.Helper()
+				var own *secretsauth.Error
+				if !errors.As(err, &own) || !errors.Is(err, secretsauth.ErrConfig) || own.Fix == "" {
+					t.Errorf("%s: %v, want an error of the configuration with a fix", what, err)
+				}
+				if text := err.Error(); !strings.Contains(text, field) && field != "Mode" { // "the auth mode"
+					t.Errorf("%s does not name %s: %s", what, field, text)
+				}
+			}
+			_, err := secretsauth.NewTransport(store, cfg)
+			ok("NewTransport", err)
+			cache := secretsauth.NewCache(store, cfg)
+			_, err = cache.Fetch(t.Context())
+			ok("Fetch", err)
+			_, err = secretsauth.NewTransport(cache, secretsauth.Config{AllowedHosts: []string{"*"}})
+			ok("NewTransport around the cache", err)
+			if store.count() != 0 {
+				t.Error("the store was read")
+			}
+		})
+	}
+	t.Run("MaxStale is negative for never", func(t *testing.T) {
+		t.Parallel()
+		if _, err := secretsauth.NewTransport(&fakeStore{}, secretsauth.Config{AllowedHosts: []string{"*"}, MaxStale: -1}); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestStateOfACache(t *testing.T) {

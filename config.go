@@ -32,7 +32,8 @@ type Config struct {
 
 	// TTL is how long a value is kept before the store is read again. Default:
 	// the provider's hint ([Secret.WithTTL]) or, without one, 5 min. Clamped to
-	// 1 s … 24 h. An expiry that the store reports is never outlived.
+	// 1 s … 24 h; negative: refused. An expiry that the store reports is never
+	// outlived.
 	TTL time.Duration
 
 	// MaxStale is how long past its TTL a value is still served while the store
@@ -41,8 +42,8 @@ type Config struct {
 	MaxStale time.Duration
 
 	// FetchTimeout bounds one read of one store, its attempts included. Default
-	// 10 s; negative: refused. It is independent of the requests that wait: they
-	// leave when their own context ends.
+	// 10 s; at most a year; negative: refused. It is independent of the requests
+	// that wait: they leave when their own context ends.
 	FetchTimeout time.Duration
 
 	// Base sends the requests. Default [http.DefaultTransport]. It must keep the
@@ -77,6 +78,14 @@ type Config struct {
 	// that goes on for more than 10 s. A 403 never waits. Default 0: no request
 	// waits; negative: refused.
 	RotationWait time.Duration
+
+	// BufferBodies is the size in bytes up to which a body without GetBody is read
+	// before its request is sent, so that the request can be sent again after a
+	// rejection. Files and the bodies that a reverse proxy passes on have no GetBody.
+	// A longer body is sent as it comes, and only once. Leave it zero if requests
+	// are answered before their body has ended. A request with an Expect header is
+	// not read ahead. Default 0: no body is read ahead; negative: refused.
+	BufferBodies int64
 }
 
 const (
@@ -84,6 +93,9 @@ const (
 	minTTL              = time.Second
 	defaultMaxStale     = time.Hour
 	defaultFetchTimeout = 10 * time.Second
+
+	// maxRotationWait is from the environment. No client waits longer for a request.
+	maxRotationWait = time.Hour
 )
 
 // ttl is how long s is kept; what the caller says wins over the provider's hint.
@@ -109,7 +121,7 @@ func (c Config) maxStale() time.Duration {
 }
 
 func (c Config) fetchTimeout() time.Duration {
-	if c.FetchTimeout <= 0 {
+	if c.FetchTimeout <= 0 { // a negative one makes the cache unusable
 		return defaultFetchTimeout
 	}
 	return min(c.FetchTimeout, env.Longest)
@@ -139,11 +151,13 @@ func (c Config) headerName() (string, error) {
 
 // ConfigFromEnv reads the variables that do not belong to one provider:
 //
-//	MLFLOW_SECRETS_ALLOWED_HOSTS  comma list of patterns; unset: every host, with a warning
-//	MLFLOW_AUTH_HEADER_NAME       default Authorization
-//	MLFLOW_SECRETS_LOG_LEVEL      DEBUG, INFO (default), WARNING, ERROR
-//	MLFLOW_SECRETS_MAX_STALE_SEC  default 3600; 0: never
-//	MLFLOW_SECRETS_REQUIRE_TLS    default false
+//	MLFLOW_SECRETS_ALLOWED_HOSTS      comma list of patterns; unset: every host, with a warning
+//	MLFLOW_AUTH_HEADER_NAME           default Authorization
+//	MLFLOW_SECRETS_LOG_LEVEL          DEBUG, INFO (default), WARNING, ERROR
+//	MLFLOW_SECRETS_MAX_STALE_SEC      default 3600; 0: never
+//	MLFLOW_SECRETS_ROTATION_WAIT_SEC  default 0
+//	MLFLOW_SECRETS_REQUIRE_TLS        default false
+//	MLFLOW_SECRETS_IGNORE_403         default false
 //
 // TTL and Mode stay zero, so that the provider's own variables apply. Logger
 // writes to what [slog.Default] is now, from that level on. An error wraps
@@ -188,28 +202,74 @@ func ConfigFromEnv() (Config, error) {
 	}
 
 	var err error
-	if cfg.RequireTLS, err = env.Bool("MLFLOW_SECRETS_REQUIRE_TLS"); err != nil {
-		// A safety switch is never guessed.
-		return Config{}, &Error{Kind: ErrConfig, Summary: err.Error(), Fix: "export MLFLOW_SECRETS_REQUIRE_TLS=true"}
+	if cfg.RotationWait, err = rotationWaitFromEnv(); err != nil {
+		return Config{}, err
+	}
+	for _, s := range []struct {
+		name string
+		into *bool
+	}{
+		{"MLFLOW_SECRETS_REQUIRE_TLS", &cfg.RequireTLS}, // a safety switch is never guessed
+		{"MLFLOW_SECRETS_IGNORE_403", &cfg.Ignore403},
+	} {
+		if *s.into, err = env.Bool(s.name); err != nil {
+			return Config{}, &Error{Kind: ErrConfig, Summary: err.Error(), Fix: "export " + s.name + "=true"}
+		}
 	}
 	return cfg, nil
 }
 
-// check refuses what has no meaning.
-func (c Config) check() error {
-	bad := func(what, fix string) error { return &Error{Kind: ErrConfig, Summary: what, Fix: fix} }
-	if len(c.AllowedHosts) == 0 {
-		return bad("no host is allowed to get the credential",
-			`set Config.AllowedHosts (MLFLOW_SECRETS_ALLOWED_HOSTS), for example to []string{"mlflow.company.com"}`)
+// rotationWaitFromEnv reads MLFLOW_SECRETS_ROTATION_WAIT_SEC. A bad value is an error:
+// who sets it relies on requests that do not fail, and would learn of it in a rotation.
+func rotationWaitFromEnv() (time.Duration, error) {
+	const name = "MLFLOW_SECRETS_ROTATION_WAIT_SEC"
+	seconds, set, why := env.CheckNumber(name)
+	switch {
+	case why != "":
+		why = name + " is not a whole number of seconds"
+	case set && seconds < 0:
+		why = name + " is negative"
+	case set && seconds > int64(maxRotationWait/time.Second):
+		why = fmt.Sprintf("%s is over %.0f seconds", name, maxRotationWait.Seconds())
+	default:
+		return time.Duration(seconds) * time.Second, nil
 	}
+	return 0, &Error{Kind: ErrConfig, Summary: why, Fix: "export " + name + "=30"}
+}
+
+// check refuses what has no meaning for a transport.
+func (c Config) check() error {
+	if len(c.AllowedHosts) == 0 {
+		return &Error{Kind: ErrConfig, Summary: "no host is allowed to get the credential",
+			Fix: `set Config.AllowedHosts (MLFLOW_SECRETS_ALLOWED_HOSTS), for example to []string{"mlflow.company.com"}`}
+	}
+	return c.checkCache()
+}
+
+// checkCache refuses what has no meaning for a cache. A negative duration is a mistake,
+// but for MaxStale, where it says that nothing stale is served.
+func (c Config) checkCache() error {
 	if _, err := ParseAuthMode(string(c.Mode)); err != nil {
 		return err
 	}
-	if c.FetchTimeout < 0 {
-		return bad(fmt.Sprintf("Config.FetchTimeout is %v", c.FetchTimeout), "leave it zero for 10 s, or make it positive")
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+		zero  string // what zero stands for
+	}{
+		{"TTL", c.TTL, "the provider's hint or 5 min"},
+		{"FetchTimeout", c.FetchTimeout, "10 s"},
+		{"RotationWait", c.RotationWait, "not waiting"},
+	} {
+		if d.value < 0 {
+			return &Error{Kind: ErrConfig, Summary: fmt.Sprintf("Config.%s is negative: %v", d.name, d.value),
+				Fix: "leave it zero for " + d.zero + ", or make it positive"}
+		}
 	}
-	if c.RotationWait < 0 {
-		return bad(fmt.Sprintf("Config.RotationWait is %v", c.RotationWait), "leave it zero for not waiting, or make it positive")
+	if c.BufferBodies < 0 {
+		return &Error{Kind: ErrConfig, Summary: fmt.Sprintf("Config.BufferBodies is negative: %d", c.BufferBodies),
+			Fix: "leave it zero for not reading bodies ahead, or make it positive"}
 	}
-	return nil
+	_, err := c.headerName()
+	return err
 }

@@ -21,9 +21,7 @@ import (
 func capture(t *testing.T) *canary.Journal {
 	t.Helper()
 	j := new(canary.Journal)
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(j, nil)))
-	t.Cleanup(func() { slog.SetDefault(before) })
+	canary.DefaultLog(t, j)
 	return j
 }
 
@@ -33,7 +31,8 @@ func setenv(t *testing.T, values map[string]string) {
 	t.Helper()
 	for _, name := range []string{
 		"MLFLOW_SECRETS_ALLOWED_HOSTS", "MLFLOW_AUTH_HEADER_NAME", "MLFLOW_SECRETS_LOG_LEVEL",
-		"MLFLOW_SECRETS_MAX_STALE_SEC", "MLFLOW_SECRETS_REQUIRE_TLS",
+		"MLFLOW_SECRETS_MAX_STALE_SEC", "MLFLOW_SECRETS_REQUIRE_TLS", "MLFLOW_SECRETS_ROTATION_WAIT_SEC",
+		"MLFLOW_SECRETS_IGNORE_403",
 	} {
 		t.Setenv(name, "") // so that it is restored
 		if value, ok := values[name]; ok {
@@ -76,6 +75,18 @@ func TestConfigFromEnv(t *testing.T) {
 		{"TLS, off", "MLFLOW_SECRETS_REQUIRE_TLS", "0", func(c secretsauth.Config) bool { return !c.RequireTLS }, false},
 		{"TLS, empty", "MLFLOW_SECRETS_REQUIRE_TLS", "", func(c secretsauth.Config) bool { return !c.RequireTLS }, false},
 		{"TLS, bad: a safety switch is not guessed", "MLFLOW_SECRETS_REQUIRE_TLS", "yes please", nil, false},
+		{"F20 rotation", "MLFLOW_SECRETS_ROTATION_WAIT_SEC", " 30 ", func(c secretsauth.Config) bool { return c.RotationWait == 30*time.Second }, false},
+		{"F20 rotation, none", "MLFLOW_SECRETS_ROTATION_WAIT_SEC", "0", func(c secretsauth.Config) bool { return c.RotationWait == 0 }, false},
+		{"F20 rotation, empty", "MLFLOW_SECRETS_ROTATION_WAIT_SEC", "", func(c secretsauth.Config) bool { return c.RotationWait == 0 }, false},
+		{"F20 rotation, the longest", "MLFLOW_SECRETS_ROTATION_WAIT_SEC", "3600", func(c secretsauth.Config) bool { return c.RotationWait == time.Hour }, false},
+		{"F20 rotation, too long", "MLFLOW_SECRETS_ROTATION_WAIT_SEC", "3601", nil, false},
+		{"F20 rotation, huge", "MLFLOW_SECRETS_ROTATION_WAIT_SEC", "9223372036854775807", nil, false},
+		{"F20 rotation, negative", "MLFLOW_SECRETS_ROTATION_WAIT_SEC", "-1", nil, false},
+		{"F20 rotation, bad", "MLFLOW_SECRETS_ROTATION_WAIT_SEC", "30s", nil, false},
+		{"F20 403", "MLFLOW_SECRETS_IGNORE_403", " Yes ", func(c secretsauth.Config) bool { return c.Ignore403 }, false},
+		{"F20 403, off", "MLFLOW_SECRETS_IGNORE_403", "false", func(c secretsauth.Config) bool { return !c.Ignore403 }, false},
+		{"F20 403, empty", "MLFLOW_SECRETS_IGNORE_403", "", func(c secretsauth.Config) bool { return !c.Ignore403 }, false},
+		{"F20 403, bad", "MLFLOW_SECRETS_IGNORE_403", "sometimes", nil, false},
 		{"level, bad", "MLFLOW_SECRETS_LOG_LEVEL", "chatty", same, true},
 		{"level, empty", "MLFLOW_SECRETS_LOG_LEVEL", " ", same, false},
 	} {

@@ -18,7 +18,7 @@ const module = "github.com/mlflow-secrets-auth/secretsauth"
 
 // belowTheRoot are the packages that the root imports. They import the standard
 // library only.
-var belowTheRoot = []string{module + "/internal/env", module + "/internal/hosts"}
+var belowTheRoot = []string{module + "/internal/env", module + "/internal/hosts", module + "/internal/jwt"}
 
 // Importing the root costs a user the standard library and nothing else.
 func TestTheRootNeedsTheStandardLibraryOnly(t *testing.T) {

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -74,6 +78,113 @@ func ExampleTransport() {
 	// 200 OK
 	// 200 OK
 	// reads: 2 rejections: 1 retries: 1
+}
+
+// A reverse proxy in front of the server. What it passes on has no GetBody, so BufferBodies
+// keeps what is short enough to be sent again after a rotation.
+func ExampleConfig_bufferBodies_reverseProxy() {
+	var current atomic.Value // what the store holds, and the server accepts
+	current.Store("first-token")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") != "Bearer "+current.Load().(string) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		body, _ := io.ReadAll(req.Body)
+		fmt.Printf("the server got %q\n", body)
+	}))
+	defer server.Close()
+	store := secretsauth.ProviderFunc(func(context.Context) (secretsauth.Secret, error) {
+		return secretsauth.NewToken(current.Load().(string)), nil
+	})
+
+	rt, err := secretsauth.NewTransport(store, secretsauth.Config{
+		AllowedHosts: []string{"127.0.0.1"},
+		BufferBodies: 1 << 20,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	target, err := url.Parse(server.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Transport: rt,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+	})
+	defer proxy.Close()
+
+	for _, token := range []string{"first-token", "second-token"} {
+		current.Store(token)
+		resp, err := http.Post(proxy.URL, "application/json", strings.NewReader(`{"key":"loss"}`))
+		if err != nil {
+			log.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		fmt.Println(resp.Status)
+	}
+	// Output:
+	// the server got "{\"key\":\"loss\"}"
+	// 200 OK
+	// the server got "{\"key\":\"loss\"}"
+	// 200 OK
+}
+
+// An upload of a file during a rotation. A file has no GetBody: BufferBodies keeps a short
+// one, and GetBody opens a long one again.
+func ExampleConfig_bufferBodies_file() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") != "Bearer second-token" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		n, _ := io.Copy(io.Discard, req.Body)
+		fmt.Printf("the server got %d bytes, announced as %d\n", n, req.ContentLength)
+	}))
+	defer server.Close()
+	tokens := []string{"first-token", "second-token"} // what the store holds at each read
+	store := secretsauth.ProviderFunc(func(context.Context) (secretsauth.Secret, error) {
+		token := tokens[0]
+		tokens = tokens[1:]
+		return secretsauth.NewToken(token), nil
+	})
+	name := filepath.Join(os.TempDir(), "secretsauth-example-model.bin")
+	if err := os.WriteFile(name, make([]byte, 100_000), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(name)
+
+	for _, limit := range []int64{1 << 20, 1 << 10} {
+		tokens = []string{"first-token", "second-token"}
+		rt, err := secretsauth.NewTransport(store, secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, BufferBodies: limit})
+		if err != nil {
+			log.Fatal(err)
+		}
+		file, err := os.Open(name)
+		if err != nil {
+			log.Fatal(err)
+		}
+		req, err := http.NewRequest(http.MethodPut, server.URL+"/model.bin", file)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if info, err := file.Stat(); err == nil && info.Size() > limit {
+			req.ContentLength = info.Size()
+			req.GetBody = func() (io.ReadCloser, error) { return os.Open(name) }
+		}
+		resp, err := (&http.Client{Transport: rt}).Do(req)
+		if err != nil {
+			log.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		fmt.Println(resp.Status)
+	}
+	// Output:
+	// the server got 100000 bytes, announced as 100000
+	// 200 OK
+	// the server got 100000 bytes, announced as 100000
+	// 200 OK
 }
 
 // Two transports for two servers that take the same credential share one cache, and

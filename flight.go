@@ -3,12 +3,11 @@ package secretsauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // flight is one read of the store, shared by all who wait for it.
@@ -135,16 +134,24 @@ func (c *Cache) judge(secret Secret, err error) (*value, *Error) {
 	if err != nil {
 		return nil, c.failureOf(err)
 	}
-	if !secret.expiry.IsZero() && !time.Now().Before(secret.expiry) {
-		return nil, c.failureOf(&Error{
-			Kind:    ErrInvalidSecret,
-			Summary: "the secret expired at " + secret.expiry.UTC().Format(time.RFC3339),
-			Fix:     "store a new version",
-		})
-	}
 	v := &value{secret: secret, headers: secret.headers()}
 	if unfit := v.headers[c.form].err; unfit != nil {
 		return nil, c.failureOf(unfit)
+	}
+	now := time.Now()
+	if v.headers[c.form].mode == AuthBearer && secret.expiry.IsZero() {
+		var late time.Duration
+		if v.secret, late = secret.endingWithJWT(now); late > 0 && c.warnedOfClock.CompareAndSwap(false, true) {
+			c.log.Warn("The token has expired, by this machine's clock: is the clock right?",
+				"provider", c.name, "key", c.key, "expired_ago", late.String())
+		}
+	}
+	if end := v.secret.expiry; !end.IsZero() && !now.Before(end) {
+		return nil, c.failureOf(&Error{
+			Kind:    ErrInvalidSecret,
+			Summary: fmt.Sprintf("the secret expired at %s, and it is %s now", end.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)),
+			Fix:     "store a new version, or set this machine's clock",
+		})
 	}
 	return v, nil
 }
@@ -169,7 +176,7 @@ func (c *Cache) adopt(f *flight, v *value, now time.Time) {
 	}
 	c.last, c.failure, c.failing = v, nil, backoff{}
 
-	l := &lease{value: v, readAt: now.UnixNano()}
+	l := &lease{value: v, readAt: now.UnixNano(), validUntil: fresh.expiry}
 	l.expiresAt = l.readAt + int64(c.cfg.ttl(fresh))
 	l.staleUntil = l.expiresAt + int64(c.cfg.maxStale())
 	// Compared as times: an expiry far off, such as one in the year 9999, does not
@@ -238,28 +245,4 @@ func (c *Cache) report(err *Error, hasValue bool) {
 func capitalise(text string) string {
 	r, size := utf8.DecodeRuneInString(text)
 	return string(unicode.ToUpper(r)) + text[size:]
-}
-
-// identify asks the provider for its name, its key and how many stores it asks. One
-// that panics here is most likely a nil pointer in an interface.
-func (c *Cache) identify() {
-	c.timeout = c.cfg.fetchTimeout()
-	if c.provider == nil {
-		c.unusable = &Error{Kind: ErrConfig, Summary: "the cache has no provider", Fix: "make it with NewCache and a Provider"}
-		return
-	}
-	defer func() {
-		if recover() != nil {
-			c.unusable = &Error{Kind: ErrConfig, Provider: c.name,
-				Summary: "the provider panicked when it was asked for its name; it may be a nil pointer",
-				Fix:     "pass a provider that its New has returned without an error"}
-		}
-	}()
-	c.name = c.provider.Name()
-	c.key = keyOf(c.provider)
-	if several, ok := c.provider.(interface{ Stores() int }); ok {
-		// The stores are asked one after the other.
-		n := min(max(several.Stores(), 1), int(env.Longest/c.timeout))
-		c.timeout *= time.Duration(max(n, 1))
-	}
 }

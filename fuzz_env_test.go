@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
@@ -36,9 +37,7 @@ func FuzzConfigFromEnv(f *testing.F) {
 	f.Add("*.com", "x-api-key", "error", "0", "")
 	wire := newWire(f)
 	var log bytes.Buffer
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
-	f.Cleanup(func() { slog.SetDefault(before) })
+	canary.DefaultLog(f, &log)
 	for _, name := range rootVariables {
 		f.Setenv(name, "") // so that it is restored
 	}

@@ -22,14 +22,14 @@ func (t *Transport) verdict(resp *http.Response) status {
 // rejected goes on after a 401 or 403: it replays the request, if the store holds
 // another value by now and the body can be sent again. In every other case the
 // server's own response goes back to the caller, whole.
-func (t *Transport) rejected(req *http.Request, resp *http.Response, v *value, s status, sent mark) (*http.Response, error) {
+func (t *Transport) rejected(req *http.Request, body *announced, resp *http.Response, v *value, s status, sent mark) (*http.Response, error) {
 	t.noteRejection(req, v, s)
-	if !replayable(req) {
+	if !replayable(req) && !body.suspend() {
 		t.cache.reject(v, s)
 		return resp, nil
 	}
 	if next := t.cache.replacement(req.Context(), v, s, t.rotationWait); next != nil {
-		return t.replay(req, resp, next)
+		return t.replay(req, body, resp, next)
 	}
 	if s != http.StatusUnauthorized || sent.accepted {
 		return resp, nil
@@ -38,26 +38,31 @@ func (t *Transport) rejected(req *http.Request, resp *http.Response, v *value, s
 	if next == nil {
 		return resp, nil
 	}
-	resp, err := t.replay(req, resp, next)
+	resp, err := t.replay(req, body, resp, next)
 	if err == nil && resp.StatusCode == http.StatusUnauthorized && next != v {
-		return t.replay(req, resp, v) // the server has switched to v meanwhile
+		return t.replay(req, body, resp, v) // the server has switched to v meanwhile
 	}
 	return resp, err
 }
 
 // replay sends req once more, with v, in place of a response that is discarded;
 // or returns that response if the request cannot be made again.
-func (t *Transport) replay(req *http.Request, resp *http.Response, v *value) (*http.Response, error) {
+func (t *Transport) replay(req *http.Request, body *announced, resp *http.Response, v *value) (*http.Response, error) {
 	if v.headers[t.form].err != nil {
 		return resp, nil
 	}
 	again := t.authorized(req, v)
-	if req.Body != nil && req.Body != http.NoBody {
-		body, err := req.GetBody()
+	switch {
+	case !replayable(req):
+		if !body.take() {
+			return resp, nil
+		}
+	case req.Body != nil && req.Body != http.NoBody:
+		fresh, err := req.GetBody()
 		if err != nil {
 			return resp, nil
 		}
-		again.Body = body
+		again.Body = fresh
 	}
 	discard(resp.Body)
 
@@ -85,8 +90,9 @@ func (t *Transport) noteRejection(req *http.Request, v *value, s status) {
 	}
 }
 
-// replayable reports whether req's body can be had a second time. The first
-// reader never is: HTTP/1 may still be reading from it (S100, S101).
+// replayable reports whether req has no body, or one that GetBody gives a second time.
+// The original Body is never reused: the first attempt may still be reading it (S100,
+// S101). The one exception is an announced body.
 func replayable(req *http.Request) bool {
 	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
 }

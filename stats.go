@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Stats are counts since the start; they only grow. Those of a transport include the
+// Stats are counts since the start, which only grow. Those of a transport include the
 // hits, misses and reads of its cache, which other transports may share.
 type Stats struct {
 	Hits        uint64 // requests served a value that was there, stale ones included
@@ -17,6 +17,9 @@ type Stats struct {
 	Rejections uint64 // 401s and 403s to requests that carried the credential
 	Retries    uint64 // of those, the requests that were sent once more
 	Withheld   uint64 // requests that went without the credential: host or redirect not allowed
+
+	// ValidUntil is the end of the value in use: see [CacheState].
+	ValidUntil time.Time
 }
 
 // HitRate is Hits as a share of Hits and Misses, from 0 to 1; 0 before the first.
@@ -51,6 +54,11 @@ type CacheState struct {
 	ExpiresAt time.Time // the end of its TTL, or of the secret's own validity
 	Failure   error     // of the last read, an [*Error]; nil if it succeeded
 	RetryAt   time.Time // after a failure: when the store will be asked again
+
+	// ValidUntil is the end of the secret's own validity: the expiry that the store
+	// reports, the end of a lease, or the "exp" of a JWT. The value is never used
+	// past it, not even while the store is down. Zero: no end is known.
+	ValidUntil time.Time
 }
 
 // State returns what the cache holds.
@@ -62,6 +70,7 @@ func (c *Cache) State() CacheState {
 		s.Failure, s.RetryAt = c.failure, c.failing.until
 	}
 	if l := c.lease; l != nil {
+		s.ValidUntil = l.validUntil
 		s.ReadAt, s.RefreshAt, s.ExpiresAt = time.Unix(0, l.readAt), time.Unix(0, l.refreshAt), time.Unix(0, l.expiresAt)
 	}
 	return s

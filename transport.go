@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type Transport struct {
 	requireTLS       bool
 	ignore403        bool
 	rotationWait     time.Duration
+	bufferBodies     int64
 	log              *slog.Logger
 
 	rejections, retries, withheld atomic.Uint64
@@ -58,6 +60,9 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 	if !shared {
 		cache = NewCache(p, cfg)
 	}
+	if cache.unusable != nil {
+		return nil, cache.unusable
+	}
 	t := &Transport{
 		cache:            cache,
 		hosts:            hosts.NewMemory(matcher.list),
@@ -68,6 +73,7 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 		requireTLS:       cfg.RequireTLS,
 		ignore403:        cfg.Ignore403,
 		rotationWait:     cfg.RotationWait,
+		bufferBodies:     min(cfg.BufferBodies, math.MaxInt64-1), // readAhead adds one
 		log:              cfg.logger(),
 	}
 	for _, warning := range matcher.Warnings() {
@@ -79,8 +85,9 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 // RoundTrip sends req, with the credential if its host is allowed. See the
 // package comment for what it decides and when it sends twice. It does not
 // modify req and closes its body on every path; the response's Request is req.
-// Its errors are those of the base, req's own context's, or an [*Error] when no
-// credential could be had: then the request was not sent.
+// Its errors are those of the base, of a body that is read ahead, req's own
+// context's, or an [*Error] when no credential could be had: then the request was
+// not sent.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.cache == nil || req.URL == nil {
 		return refuse(req, &Error{Kind: ErrConfig, Summary: "the transport is not ready, or the request has no URL",
@@ -107,6 +114,20 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.warn(req, host, "Credential sent over plain http", "use https, or set MLFLOW_SECRETS_REQUIRE_TLS to refuse")
 	}
 
+	ready, err := t.readAhead(req)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := t.sendWithCredential(ready)
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+// sendWithCredential is the second half of RoundTrip: the value, the header, the base,
+// and what follows from a rejection.
+func (t *Transport) sendWithCredential(req *http.Request) (*http.Response, error) {
 	v, err := t.cache.get(req.Context())
 	if err != nil {
 		return refuse(req, err)
@@ -114,13 +135,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if unfit := v.headers[t.form].err; unfit != nil { // a shared cache read it for another mode
 		return refuse(req, asError(unfit, t.cache.name, t.cache.key))
 	}
-	sent := v.mark()
-	resp, err := t.send(req, t.authorized(req, v))
+	sent, out := v.mark(), t.authorized(req, v)
+	body := announce(out)
+	defer body.settle()
+	resp, err := t.send(req, out)
 	if err != nil {
 		return resp, err
 	}
 	if s := t.verdict(resp); s != 0 {
-		return t.rejected(req, resp, v, s, sent)
+		return t.rejected(req, body, resp, v, s, sent)
 	}
 	t.noteSuccess(req.Context(), resp, v, sent)
 	return resp, nil

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/jwt"
 )
 
 // value is one secret that the store held, ready to be sent, and what servers have
@@ -29,6 +31,27 @@ type value struct {
 
 	// rejectedAt is when the first 401 since the latest success came.
 	rejectedAt time.Time
+}
+
+// clockSkew is how far two clocks are commonly apart.
+const clockSkew = time.Minute
+
+// endingWithJWT returns s with the end that its token states, if that is a JWT with an
+// "exp": servers refuse it from then on. If that is past by less than clockSkew, this
+// machine's clock may be wrong: s ends in a second, and late is by how much it is past.
+func (s Secret) endingWithJWT(now time.Time) (_ Secret, late time.Duration) {
+	token := s.credential().token
+	if hasScheme(token, "Bearer") {
+		token = trim(token[len("Bearer"):])
+	}
+	end, ok := jwt.Expiry(token)
+	if !ok {
+		return s, 0
+	}
+	if late = now.Sub(end); late >= 0 && late < clockSkew {
+		return s.WithExpiry(now.Add(minTTL)), max(late, 1)
+	}
+	return s.WithExpiry(end), 0
 }
 
 // evidence is what the responses to requests with one value have said of it. It says

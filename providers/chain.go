@@ -34,7 +34,7 @@ func (c *chain) Key() string {
 	keys := make([]string, len(c.stores))
 	for i, p := range c.stores {
 		keys[i] = p.Name()
-		if k, ok := p.(interface{ Key() string }); ok {
+		if k, ok := p.(secretsauth.Keyed); ok {
 			keys[i] = k.Key()
 		}
 	}

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/devstack"
 	"github.com/mlflow-secrets-auth/secretsauth/providers"
 )
@@ -37,9 +37,7 @@ func setenv(t *testing.T, pairs ...string) {
 func captureLog(t *testing.T) *bytes.Buffer {
 	t.Helper()
 	var lines bytes.Buffer
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&lines, nil)))
-	t.Cleanup(func() { slog.SetDefault(before) })
+	canary.DefaultLog(t, &lines)
 	return &lines
 }
 

@@ -113,6 +113,9 @@ func counts(rt *secretsauth.Transport) expvar.Func {
 		if !cache.ReadAt.IsZero() {
 			all["age_seconds"] = time.Since(cache.ReadAt).Seconds()
 		}
+		if !s.ValidUntil.IsZero() {
+			all["ends_in_seconds"] = time.Until(s.ValidUntil).Seconds()
+		}
 		return all
 	}
 }

@@ -35,8 +35,8 @@ func (s *service) Fetch(ctx context.Context) (secretsauth.Secret, error) {
 		return secretsauth.Secret{}, s.failed(secretsauth.ErrConfig, err, "export SERVICE_URL=https://secrets.company.com/mlflow")
 	}
 	req.Header.Set("Authorization", "Bearer "+s.token)
-	// The connection ends with the answer. From one that is kept net/http goes on
-	// reading, and prints what a broken service sends unasked.
+	// A connection that net/http keeps goes on being read, and what comes unasked is
+	// printed through the standard logger: an answer sent twice, with the secret in it.
 	req.Close = true
 	resp, err := s.client.Do(req)
 	if err != nil {

@@ -2,11 +2,28 @@ package canary
 
 import (
 	"bytes"
+	"io"
+	"log"
 	"log/slog"
 	"math"
 	"strings"
 	"sync"
+	"testing"
 )
+
+// DefaultLog has the default logger write to w until t ends. What goes through the
+// standard logger stays with [Net]: [slog.SetDefault] alone would lead it to w, and not
+// give it back.
+func DefaultLog(t testing.TB, w io.Writer) {
+	logger, writer, flags := slog.Default(), log.Writer(), log.Flags()
+	set := func(l *slog.Logger) {
+		slog.SetDefault(l)
+		log.SetOutput(writer)
+		log.SetFlags(flags)
+	}
+	set(slog.New(slog.NewTextHandler(w, nil)))
+	t.Cleanup(func() { set(logger) })
+}
 
 // Journal is a log that can be read while it is written, and that the net sees. The
 // zero Journal is ready for use.

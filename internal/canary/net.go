@@ -65,39 +65,10 @@ func Log() io.Writer { return &kept }
 
 // Printed is what was written through the standard logger so far, by anybody in this
 // process. Tests that look there each look for secrets of their own, and so may run in
-// parallel. It is empty without [Net] and [Listen].
+// parallel. It is empty without [Net].
 func Printed() string { return standard.String() }
 
-// Listen has [Printed] know what is written through the standard logger from now on,
-// which goes where it went before, too. Tests beneath a [Net] need not call it, unless
-// somebody has changed the logger's output since.
-func Listen() {
-	listening.Lock()
-	defer listening.Unlock()
-	if !Listens() {
-		log.SetOutput(listener{log.Writer()})
-	}
-}
-
-// Listens reports whether [Printed] knows what the standard logger writes. It does not
-// after somebody has changed the logger's output, as [slog.SetDefault] does.
-func Listens() bool {
-	_, ok := log.Writer().(listener)
-	return ok
-}
-
-var (
-	standard  Journal
-	listening sync.Mutex
-)
-
-// listener is an output of the standard logger.
-type listener struct{ to io.Writer }
-
-func (l listener) Write(line []byte) (int, error) {
-	_, _ = standard.Write(line)
-	return l.to.Write(line)
-}
+var standard Journal
 
 // haul is what has come out of tests, every text once, with where it came from.
 type haul struct {
@@ -193,7 +164,7 @@ func tap() func() string {
 			}
 		})
 	}
-	log.SetOutput(listener{os.Stderr})
+	log.SetOutput(io.MultiWriter(os.Stderr, &standard))
 	return func() string {
 		for _, end := range ends {
 			end()

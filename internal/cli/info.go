@@ -100,7 +100,7 @@ func collect(cmd *cobra.Command) info {
 				p.Status, p.Problems = "misconfigured", told(e.Err)
 			} else {
 				usable = true
-				if k, ok := e.Provider.(interface{ Key() string }); ok {
+				if k, ok := e.Provider.(secretsauth.Keyed); ok {
 					p.Secret = k.Key()
 				}
 			}

@@ -90,6 +90,8 @@ var byVariable = map[string]string{
 	"MaxStale":     "`MLFLOW_SECRETS_MAX_STALE_SEC`",
 	"Logger":       "its level: `MLFLOW_SECRETS_LOG_LEVEL`",
 	"RequireTLS":   "`MLFLOW_SECRETS_REQUIRE_TLS`",
+	"RotationWait": "`MLFLOW_SECRETS_ROTATION_WAIT_SEC`",
+	"Ignore403":    "`MLFLOW_SECRETS_IGNORE_403`",
 }
 
 // ofProviders are the variables with that end, of which each provider has one.

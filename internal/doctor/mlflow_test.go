@@ -57,10 +57,10 @@ func dry(t *testing.T, within time.Duration, url, token string, hosts ...string)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	return dryRun(ctx, t, url, token, hosts...)
+	return dryIn(ctx, t, url, token, hosts...)
 }
 
-func dryRun(ctx context.Context, t *testing.T, url, token string, hosts ...string) map[string]Result {
+func dryIn(ctx context.Context, t *testing.T, url, token string, hosts ...string) map[string]Result {
 	t.Helper()
 	matcher, err := secretsauth.CompileHosts(hosts)
 	if err != nil {

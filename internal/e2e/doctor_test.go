@@ -41,8 +41,6 @@ func TestDoctorFindsNothingWrong(t *testing.T) {
 			for _, c := range d.Checks {
 				want := "pass"
 				switch {
-				case c.ID == "timing" && strings.HasPrefix(name, "AWS"):
-					want = "warn" // moto closes every connection
 				case c.ID == "store.tls" || slices.Contains(test.none, c.ID): // plain http on loopback
 					want = "skip"
 				}

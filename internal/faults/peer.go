@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
+	"os"
 	"sync"
 	"time"
 )
@@ -42,8 +44,19 @@ type Peer struct {
 // NewPeer starts a server of HTTP/1 that answers by handler. What it says before any
 // request holds secret; what it says besides is made of requests and answers.
 func NewPeer(handler http.Handler, surplus Surplus, secret string) (*Peer, error) {
-	return newPeer(handler, surplus, secret, nil, nil)
+	l, err := listen()
+	if err != nil {
+		return nil, err
+	}
+	return NewPeerAt(l, handler, surplus, secret), nil
 }
+
+// NewPeerAt starts one that listens at l, which may be a Unix socket.
+func NewPeerAt(l net.Listener, handler http.Handler, surplus Surplus, secret string) *Peer {
+	return newPeer(l, handler, surplus, secret, nil, nil)
+}
+
+func listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
 
 func overTLS(version uint16) func(http.Handler, Surplus, string) (*Peer, error) {
 	return func(handler http.Handler, surplus Surplus, secret string) (*Peer, error) {
@@ -51,15 +64,15 @@ func overTLS(version uint16) func(http.Handler, Surplus, string) (*Peer, error) 
 		defer donor.Close()
 		security := donor.TLS.Clone()
 		security.NextProtos, security.MinVersion, security.MaxVersion = []string{"http/1.1"}, version, version
-		return newPeer(handler, surplus, secret, security, donor.Certificate())
+		l, err := listen()
+		if err != nil {
+			return nil, err
+		}
+		return newPeer(l, handler, surplus, secret, security, donor.Certificate()), nil
 	}
 }
 
-func newPeer(handler http.Handler, surplus Surplus, secret string, security *tls.Config, root *x509.Certificate) (*Peer, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
+func newPeer(l net.Listener, handler http.Handler, surplus Surplus, secret string, security *tls.Config, root *x509.Certificate) *Peer {
 	p := &Peer{
 		URL: "http://" + l.Addr().String(), surplus: surplus, secret: secret, handler: handler, listener: l,
 		security: security, root: root, conns: map[net.Conn]bool{}, ended: make(chan struct{}),
@@ -68,11 +81,8 @@ func newPeer(handler http.Handler, surplus Surplus, secret string, security *tls
 		p.URL = "https://" + l.Addr().String()
 	}
 	go p.accept()
-	return p, nil
+	return p
 }
-
-// Address is the host and port of URL.
-func (p *Peer) Address() string { return p.listener.Addr().String() }
 
 // Roots trust a peer that speaks TLS.
 func (p *Peer) Roots() *x509.CertPool {
@@ -188,7 +198,7 @@ func (p *Peer) serve(raw net.Conn) {
 			return
 		}
 		p.count()
-		if err := p.tell(conn, held, buffered, exchange{in.text.Bytes(), answer, content}); err != nil {
+		if err := p.tell(conn, held, buffered, exchange{in.text.Bytes(), answer, append(content, p.secret...)}); err != nil {
 			return
 		}
 	}
@@ -206,17 +216,12 @@ func (p *Peer) tell(conn net.Conn, held *corked, in *bufio.Reader, e exchange) e
 		_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		_, err := in.Peek(1)
 		_ = conn.SetReadDeadline(time.Time{})
-		if err == nil || !timedOut(err) {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err // it has gone, or goes on
 		}
 	}
 	_, err := conn.Write(p.surplus.after(e))
 	return err
-}
-
-func timedOut(err error) bool {
-	timeout, ok := err.(net.Error) //nolint:errorlint // a reader's own
-	return ok && timeout.Timeout()
 }
 
 // answer is handler's, as it goes over the wire, or nil if it broke off, and its body.

@@ -28,8 +28,8 @@ func Hesitate(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { time.Sleep(2 * time.Millisecond) }})
 }
 
-// exchange is a request and its answer, as they went over the wire, and the body that
-// the answer has or would have.
+// exchange is a request and its answer, as they went over the wire, and a body that the
+// answer does not have: the one that it would have, and the peer's secret.
 type exchange struct{ request, answer, body []byte }
 
 // Surpluses are all of them.
@@ -52,11 +52,11 @@ func Surpluses() []Surplus {
 	}
 }
 
+// SpeaksFirst reports whether it is there before any request.
+func (s Surplus) SpeaksFirst() bool { return s.greeting != nil }
+
 // Spoils reports whether an answer is of no use.
 func (s Surplus) Spoils() bool { return s.status != 0 || s.greeting != nil }
-
-// SpeaksFirst reports whether the peer says something before any request.
-func (s Surplus) SpeaksFirst() bool { return s.greeting != nil }
 
 // AfterHEAD is a body after the answer to HEAD, which has none.
 var AfterHEAD = Surplus{Name: "a body after HEAD", after: func(e exchange) []byte { return e.body }}

@@ -66,6 +66,7 @@ type library struct {
 	transport *secretsauth.Transport
 	counts    []count
 	age       *prometheus.Desc
+	end       *prometheus.Desc
 }
 
 type count struct {
@@ -80,6 +81,7 @@ func newLibrary(t *secretsauth.Transport, provider string) *library {
 	return &library{
 		transport: t,
 		age:       desc("cache_age_seconds", "Age of the credential in use; absent while there is none."),
+		end:       desc("credential_valid_until_timestamp_seconds", "When the credential in use ends by itself, in Unix time; absent if it does not say."),
 		counts: []count{
 			{desc("rejections_total", "Answers 401 and 403 to requests that carried the credential."), func(s secretsauth.Stats) uint64 { return s.Rejections }},
 			{desc("retries_total", "Of those, the requests that were sent once more."), func(s secretsauth.Stats) uint64 { return s.Retries }},
@@ -94,6 +96,7 @@ func newLibrary(t *secretsauth.Transport, provider string) *library {
 
 func (l *library) Describe(to chan<- *prometheus.Desc) {
 	to <- l.age
+	to <- l.end
 	for _, c := range l.counts {
 		to <- c.desc
 	}
@@ -106,5 +109,8 @@ func (l *library) Collect(to chan<- prometheus.Metric) {
 	}
 	if at := l.transport.CacheState().ReadAt; !at.IsZero() {
 		to <- prometheus.MustNewConstMetric(l.age, prometheus.GaugeValue, time.Since(at).Seconds())
+	}
+	if end := stats.ValidUntil; !end.IsZero() {
+		to <- prometheus.MustNewConstMetric(l.end, prometheus.GaugeValue, float64(end.Unix()))
 	}
 }

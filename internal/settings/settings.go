@@ -54,6 +54,8 @@ var All = []Variable{
 	{Name: "MLFLOW_SECRETS_LOG_LEVEL", Kind: Choice, Choices: []string{"debug", "info", "warning", "warn", "error"}, Default: "INFO", Example: "DEBUG", Meaning: "what is logged"},
 	{Name: "MLFLOW_SECRETS_MAX_RETRIES", Kind: Number, Default: "3", Example: "5", Meaning: "attempts per read of a store, including the first, from 1 to 100"},
 	{Name: "MLFLOW_SECRETS_MAX_STALE_SEC", Kind: Number, Default: "3600", Example: "600", Meaning: "how long past its TTL a value is served while the store is unreachable, in seconds; 0: not at all"},
+	{Name: "MLFLOW_SECRETS_ROTATION_WAIT_SEC", Kind: Number, Default: "0", Example: "30", Meaning: "how long a rejected request waits for the store to follow a server that was changed first, in seconds, at most 3600"},
+	{Name: "MLFLOW_SECRETS_IGNORE_403", Kind: Choice, Choices: switches, Default: "false", Example: "true", Meaning: "takes a 403 as an answer, never as a reason to read the store"},
 	{Name: "MLFLOW_SECRETS_REQUIRE_TLS", Kind: Choice, Choices: switches, Default: "false", Example: "true", Meaning: "refuses plain http to allowed hosts, loopback excepted"},
 
 	{Provider: vault, Name: "VAULT_ADDR", Kind: URL, Example: "https://vault.company.com:8200", Meaning: "Vault's URL"},

@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -15,8 +14,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/faults"
@@ -104,7 +101,16 @@ func forward(w http.ResponseWriter, req *http.Request) {
 }
 
 // Some peers speak first; of the others something is left when the answer was read.
-var afterwards, speaksFirst = faults.Surpluses()[:7], faults.Surpluses()[7:]
+var afterwards, speaksFirst = func() (after, first []faults.Surplus) {
+	for _, s := range faults.Surpluses() {
+		if s.SpeaksFirst() {
+			first = append(first, s)
+		} else {
+			after = append(after, s)
+		}
+	}
+	return after, first
+}()
 
 // However a program's own transport makes its connections, it is copied with what it
 // is set to, and hears nothing unasked.
@@ -213,111 +219,6 @@ func TestF2F3ARoundTripperOfAnotherKindKeepsNoConnectionOfOurs(t *testing.T) {
 		})
 	}
 }
-
-// A copy speaks the protocols of the original, with many requests at once too.
-func TestTheProtocolStays(t *testing.T) {
-	t.Parallel()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { _, _ = io.WriteString(w, req.Proto) }))
-	server.EnableHTTP2 = true
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	security := func() *tls.Config { return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12} }
-	for name, test := range map[string]struct {
-		transport func() *http.Transport
-		want      string
-	}{
-		"HTTP/2 if asked for": {func() *http.Transport { return &http.Transport{TLSClientConfig: security(), ForceAttemptHTTP2: true} }, "HTTP/2.0"},
-		"HTTP/2 of golang.org/x/net": {func() *http.Transport {
-			tr := &http.Transport{TLSClientConfig: security()}
-			if _, err := http2.ConfigureTransports(tr); err != nil {
-				t.Error(err)
-			}
-			return tr
-		}, "HTTP/2.0"},
-		"HTTP/2 by a dialer of TLS": {func() *http.Transport {
-			own := security()
-			own.NextProtos = []string{"h2", "http/1.1"}
-			return &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: (&tls.Dialer{Config: own}).DialContext}
-		}, "HTTP/2.0"},
-		"HTTP/1 where TLS is configured": {func() *http.Transport { return &http.Transport{TLSClientConfig: security()} }, "HTTP/1.1"},
-		"HTTP/1 where HTTP/2 is off": {func() *http.Transport {
-			return &http.Transport{TLSClientConfig: security(), ForceAttemptHTTP2: true, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
-		}, "HTTP/1.1"},
-		"HTTP/1 by a dialer of TLS": {func() *http.Transport {
-			return &http.Transport{DialTLSContext: (&tls.Dialer{Config: security()}).DialContext}
-		}, "HTTP/1.1"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			client := &http.Client{Transport: store.NewSingle(test.transport()), Timeout: patience}
-			var wg sync.WaitGroup
-			for range 50 {
-				wg.Go(func() {
-					resp, err := client.Get(server.URL)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					defer func() { _ = resp.Body.Close() }()
-					text, err := io.ReadAll(resp.Body)
-					if err != nil || string(text) != test.want || resp.TLS == nil || len(resp.TLS.PeerCertificates) == 0 {
-						t.Errorf("%q, %v, want %q; TLS is known: %t", text, err, test.want, resp.TLS != nil)
-					}
-				})
-			}
-			wg.Wait()
-		})
-	}
-}
-
-// An original without any setting has HTTP/2, and so has its copy.
-func TestABareTransportHasHTTP2(t *testing.T) {
-	t.Parallel()
-	base := new(http.Transport)
-	resp, err := store.NewSingle(base).RoundTrip(httptest.NewRequest(http.MethodGet, "https://127.0.0.1:1", nil))
-	if err == nil {
-		_ = resp.Body.Close()
-	}
-	if base.TLSNextProto["h2"] == nil {
-		t.Skip("this build has no HTTP/2")
-	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { _, _ = io.WriteString(w, req.Proto) }))
-	server.EnableHTTP2 = true
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
-	base.TLSClientConfig.RootCAs = roots
-	client := &http.Client{Transport: store.NewSingle(base), Timeout: patience}
-	answer, err := client.Get(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.ProtoMajor != 2 {
-		t.Errorf("it speaks %s", answer.Proto)
-	}
-}
-
-// A copy does not know the schemes that were registered with the original.
-func TestARegisteredSchemeStays(t *testing.T) {
-	t.Parallel()
-	base, own := new(http.Transport), new(foreign)
-	own.base = roundTripper(func(req *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
-	})
-	base.RegisterProtocol("store", own)
-	asked(t.Context(), t, store.NewSingle(base), http.MethodGet, "store://vault", canary.New())
-	if own.closes.Load() != 1 {
-		t.Error("the request did not arrive there")
-	}
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // Reads that are held back do not hold up a request that is over.
 func TestAHeldConnectionEnds(t *testing.T) {

@@ -59,10 +59,10 @@ type Config struct {
 	// reason that may pass. Default 3, at most 100. MLFLOW_SECRETS_MAX_RETRIES.
 	MaxAttempts int
 
-	// HTTPClient sends the requests to Secrets Manager and to assume RoleARN; it is
-	// copied, and the copy follows no redirect, and ends a request after 5 s where
-	// it has no Timeout. Default, and in place of a nil Transport: the SDK's, to
-	// which AWS_CA_BUNDLE applies.
+	// HTTPClient sends the requests to Secrets Manager and to assume RoleARN; it and
+	// its [http.Transport] are copied, and the copy follows no redirect, keeps no
+	// connection, and ends a request after 5 s where it has no Timeout. Default, and
+	// in place of a nil Transport: the SDK's, to which AWS_CA_BUNDLE applies.
 	HTTPClient *http.Client
 }
 

@@ -22,13 +22,13 @@ import (
 func giver(key, token string) http.Handler {
 	credentials := fmt.Sprintf(`{"Code":"Success","Type":"AWS-HMAC","LastUpdated":"2026-01-01T00:00:00Z","AccessKeyId":"ASIAGIVEN","SecretAccessKey":%q,"Token":%q,"Expiration":"2099-01-01T00:00:00Z"}`, key, token)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		switch path := req.URL.Path; {
-		case path == "/latest/api/token":
+		switch req.URL.Path {
+		case "/latest/api/token":
 			w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
 			_, _ = io.WriteString(w, token)
-		case path == "/latest/meta-data/iam/security-credentials/":
+		case "/latest/meta-data/iam/security-credentials/":
 			_, _ = io.WriteString(w, "trainer")
-		case path == "/federation/credentials":
+		case "/federation/credentials":
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = fmt.Fprintf(w, `{"roleCredentials":{"accessKeyId":"ASIAGIVEN","secretAccessKey":%q,"sessionToken":%q,"expiration":4070908800000}}`, key, token)
 		default:

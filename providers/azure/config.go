@@ -46,9 +46,10 @@ type Config struct {
 	// that may pass. Default 3, at most 100. MLFLOW_SECRETS_MAX_RETRIES.
 	MaxAttempts int
 
-	// HTTPClient sends the requests, those of the login too; it is copied, and the
-	// copy follows no redirect. Default, and in place of a nil Transport: one with
-	// the proxy of the environment.
+	// HTTPClient sends the requests, those of the login too; it and its
+	// [http.Transport] are copied, and the copy follows no redirect and keeps no
+	// connection. Default, and in place of a nil Transport: one with the proxy of
+	// the environment.
 	HTTPClient *http.Client
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,9 +32,7 @@ func setenv(t *testing.T, vars map[string]string) *bytes.Buffer {
 		t.Setenv(name, value)
 	}
 	var log bytes.Buffer
-	old := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
-	t.Cleanup(func() { slog.SetDefault(old) })
+	canary.DefaultLog(t, &log)
 	return &log
 }
 

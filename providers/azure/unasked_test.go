@@ -62,7 +62,6 @@ func TestF2F3WhatAzureSendsUnaskedIsNotPrinted(t *testing.T) {
 					return &r
 				}
 				setenv(stage.T, odd.vars(clientSecret))
-				canary.Listen()
 				peer := stage.Start(s, secret, token, clientSecret, federatedToken)
 				cfg, err := azure.ConfigFromEnv()
 				if err != nil {
@@ -83,7 +82,6 @@ func TestF2AProvidersOwnTransportKeepsNoConnectionToAzure(t *testing.T) {
 		s.identity = func(url.Values) reply { return identityToken(token) }
 		peer := stage.Start(s, secret, token)
 		setenv(stage.T, minimal("MLFLOW_AZURE_KEY_VAULT_URL", peer.URL, "IDENTITY_ENDPOINT", peer.URL+"/msi/token", "IDENTITY_HEADER", "identity-header", "AZURE_CLIENT_ID", rand.Text()))
-		canary.Listen()
 		cfg, err := azure.ConfigFromEnv()
 		if err != nil {
 			stage.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,9 +19,8 @@ import (
 type line struct {
 	base     *http.Transport
 	fault    atomic.Pointer[fault]
+	odd      atomic.Pointer[detour]
 	followed atomic.Bool // a redirect was
-	detour   atomic.Pointer[detour]
-	mu       sync.Mutex // of the detour's peers
 }
 
 // fault is one way for a store to fail. Every one of them may pass, so the
@@ -32,7 +30,7 @@ type fault struct {
 	act  func(*line, *http.Request) (*http.Response, error)
 }
 
-var outages = []*fault{
+var faults = []*fault{
 	{"the store hangs", func(_ *line, req *http.Request) (*http.Response, error) {
 		<-req.Context().Done()
 		return nil, req.Context().Err()
@@ -75,8 +73,8 @@ func status(name string, code int, retryAfter string) *fault {
 // RoundTrip keeps the contract of http.RoundTripper: a request that is not passed
 // on has its body closed.
 func (l *line) RoundTrip(req *http.Request) (*http.Response, error) {
-	if d := l.detour.Load(); d != nil {
-		return l.send(d, req)
+	if odd := l.odd.Load(); odd != nil {
+		return odd.RoundTrip(req)
 	}
 	f := l.fault.Load()
 	if f == nil {
@@ -119,7 +117,7 @@ func (s *suite) survive(f *fault) {
 
 	// A hang ends by the context; everything else by itself.
 	limit := patience
-	if f == outages[0] {
+	if f == faults[0] {
 		limit = time.Second
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), limit)

@@ -1,111 +1,157 @@
 package providertest
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"log"
+	"maps"
+	"net"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
-	"github.com/mlflow-secrets-auth/secretsauth/internal/faults"
+	oddities "github.com/mlflow-secrets-auth/secretsauth/internal/faults"
 )
 
-// unasked are the ways in which a store sends more than its answer. A store that speaks
-// before the first request is none of them: net/http prints that before a provider has
-// the connection.
-func unasked() (all []faults.Surplus) {
-	for _, s := range faults.Surpluses() {
-		if !s.SpeaksFirst() {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
-// detour leads requests to a peer, and from there to where they were sent.
+// detour leads requests through a peer that asks the store, and answers with more than
+// the store does. Plain HTTP leads to the peer, whatever the store speaks.
 type detour struct {
-	*suite
-	surplus faults.Surplus
-	peers   map[string]*faults.Peer // by the origin that each is in place of
+	base    *http.Transport // to the store
+	through *http.Transport // to the peer
+	secret  string
 }
 
-// at is the peer in place of the server that req is for.
-func (d *detour) at(req *http.Request) *faults.Peer {
-	origin := req.URL.Scheme + "://" + req.URL.Host
-	if peer := d.peers[origin]; peer != nil {
-		return peer
-	}
-	behind, err := faults.Behind(d.line.base, origin)
-	if err != nil {
-		d.Error("a request has no address that can be parsed")
-		return nil
-	}
-	peer, err := faults.NewPeer(behind, d.surplus, d.canary)
-	if err != nil {
-		d.Error(err)
-		return nil
-	}
-	d.Cleanup(peer.Close)
-	d.peers[origin] = peer
-	return peer
-}
+// The headers of the detour: where a request is to go, and what nobody must print.
+const (
+	destination = "Providertest-Destination"
+	marker      = "Providertest-Canary"
+)
 
-// send is RoundTrip by way of the peer.
-func (l *line) send(d *detour, req *http.Request) (*http.Response, error) {
-	l.mu.Lock()
-	peer := d.at(req)
-	l.mu.Unlock()
-	if peer == nil {
-		return nil, http.ErrServerClosed
+// RoundTrip sends req to the peer. Whether the connection is kept is the provider's to
+// say, by req.Close.
+func (d *detour) RoundTrip(req *http.Request) (*http.Response, error) {
+	there := req.Clone(req.Context())
+	there.Header.Set(destination, req.URL.Scheme+"://"+req.URL.Host)
+	there.Header.Set(marker, d.secret)
+	if there.Host == "" {
+		there.Host = req.URL.Host
 	}
-	own := req.Clone(req.Context())
-	if own.Host == "" {
-		own.Host = own.URL.Host
-	}
-	own.URL.Scheme, own.URL.Host = "http", peer.Address()
-	resp, err := l.base.RoundTrip(own)
-	if resp != nil {
+	there.URL.Scheme = "http"
+	resp, err := d.through.RoundTrip(there)
+	if err == nil {
 		resp.Request = req
 	}
 	return resp, err
 }
 
-// hear reads from a store that sends more than its answers. Nothing of that may be
-// printed: a provider sets [http.Request.Close], so that nobody reads from a connection
-// after the answer.
-func (s *suite) hear(surplus faults.Surplus) {
+// ServeHTTP is the peer's: it asks the store.
+func (d *detour) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	to, err := url.Parse(req.Header.Get(destination))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	out := req.Clone(req.Context())
+	out.RequestURI, out.URL.Scheme, out.URL.Host = "", to.Scheme, to.Host
+	for _, name := range []string{destination, marker, "Connection"} {
+		out.Header.Del(name)
+	}
+	resp, err := d.base.RoundTrip(out)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	maps.Copy(w.Header(), resp.Header)
+	w.Header().Set(marker, d.secret)
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body)
+}
+
+// ignore reads from a store that sends more than its answer.
+func (s *suite) ignore(surplus oddities.Surplus) {
 	s.Helper()
 	if s.NoHTTP {
 		s.Skip("the provider speaks no HTTP")
 	}
-	canary.Listen()
 	s.fields(map[string]string{"token": s.canary})
-	d := &detour{suite: s, surplus: surplus, peers: map[string]*faults.Peer{}}
-	s.line.detour.Store(d)
-	for range 3 {
+	s.want(secretsauth.NewToken(s.canary))
+
+	odd := &detour{base: s.line.base, secret: s.canary}
+	peer, err := oddities.NewPeer(odd, surplus, s.canary)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(peer.Close)
+	address := strings.TrimPrefix(peer.URL, "http://")
+	odd.through = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}}
+	s.Cleanup(odd.through.CloseIdleConnections)
+	printed.watch(s)
+	s.line.odd.Store(odd)
+	for range 2 {
 		if !surplus.Spoils() {
 			s.want(secretsauth.NewToken(s.canary))
-			continue
-		}
-		ctx, cancel := context.WithTimeout(s.Context(), patience)
-		if _, err := s.Provider.Fetch(ctx); err != nil {
+		} else if _, err := s.fetch(); err != nil {
 			s.check(err)
 		}
-		cancel()
 	}
-	s.line.detour.Store(nil)
-	if len(d.peers) == 0 {
-		s.Error("no request came through the suite's client")
-	}
-	for _, peer := range d.peers {
-		if !peer.Left(patience) {
-			s.Error("a connection was kept: set Request.Close")
-		}
-	}
-	if !canary.Listens() {
-		s.Error("the standard logger has been led elsewhere, so it is not known what is printed")
-	}
-	if canary.Shows(canary.Printed(), s.canary) {
-		s.Error("net/http has printed, through the standard logger, what the store sent unasked: set Request.Close")
+	s.line.odd.Store(nil)
+
+	switch {
+	case peer.Answered() == 0:
+		s.Error("the provider does not use the suite's client; set Fixture.NoHTTP if it speaks no HTTP")
+	case !peer.Left(patience):
+		s.Error("the provider keeps a connection to the store, on which the store may say anything: set Close of its requests")
+	case printed.shows(s.canary):
+		s.Error("net/http printed the secret through the standard logger, from a connection that the provider keeps: set Close of its requests")
 	}
 	s.want(secretsauth.NewToken(s.canary))
+}
+
+// printed is what goes through the standard logger while somebody watches. It goes to
+// where it went before, too.
+var printed tee
+
+type tee struct {
+	installing sync.Mutex
+	watchers   int
+	to         atomic.Pointer[io.Writer]
+
+	mu   sync.Mutex // apart: the logger holds a lock of its own while it writes
+	text bytes.Buffer
+}
+
+func (p *tee) watch(s *suite) {
+	p.installing.Lock()
+	defer p.installing.Unlock()
+	p.watchers++
+	if before := log.Writer(); before != io.Writer(p) {
+		p.to.Store(&before)
+		log.SetOutput(p)
+	}
+	s.Cleanup(func() {
+		p.installing.Lock()
+		defer p.installing.Unlock()
+		if p.watchers--; p.watchers == 0 && log.Writer() == io.Writer(p) {
+			log.SetOutput(*p.to.Load())
+		}
+	})
+}
+
+func (p *tee) Write(line []byte) (int, error) {
+	p.mu.Lock()
+	_, _ = p.text.Write(line)
+	p.mu.Unlock()
+	return (*p.to.Load()).Write(line)
+}
+
+func (p *tee) shows(secret string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return canary.Shows(p.text.String(), secret)
 }

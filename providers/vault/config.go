@@ -64,9 +64,10 @@ type Config struct {
 	// that may pass. Default 3, at most 100. MLFLOW_SECRETS_MAX_RETRIES.
 	MaxAttempts int
 
-	// HTTPClient sends the requests; it is copied, and the copy follows no
-	// redirect. Default, and in place of a nil Transport: one with the TLS and
-	// proxy settings of Vault's environment variables.
+	// HTTPClient sends the requests; it and its [http.Transport] are copied, and the
+	// copy follows no redirect and keeps no connection. Default, and in place of a
+	// nil Transport: one with the TLS and proxy settings of Vault's environment
+	// variables.
 	HTTPClient *http.Client
 }
 
