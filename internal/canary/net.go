@@ -2,6 +2,7 @@ package canary
 
 import (
 	"bytes"
+	"crypto/rand"
 	"flag"
 	"fmt"
 	"io"
@@ -67,6 +68,28 @@ func Log() io.Writer { return &kept }
 // process. Tests that look there each look for secrets of their own, and so may run in
 // parallel. It is empty without [Net].
 func Printed() string { return standard.String() }
+
+// Listens reports whether [Printed] knows what the standard logger writes. It does not
+// when somebody has led the logger elsewhere, as [slog.SetDefault] does.
+func Listens() bool {
+	text := probe + rand.Text()
+	log.Print(text)
+	return standard.Count(text) > 0
+}
+
+// probe begins the lines of Listens, which go nowhere else.
+const probe = "the leak net listens: "
+
+// listener is the output of the standard logger beneath a net.
+type listener struct{ to io.Writer }
+
+func (l listener) Write(line []byte) (int, error) {
+	_, _ = standard.Write(line)
+	if bytes.Contains(line, []byte(probe)) {
+		return len(line), nil
+	}
+	return l.to.Write(line)
+}
 
 var standard Journal
 
@@ -164,7 +187,7 @@ func tap() func() string {
 			}
 		})
 	}
-	log.SetOutput(io.MultiWriter(os.Stderr, &standard))
+	log.SetOutput(listener{os.Stderr})
 	return func() string {
 		for _, end := range ends {
 			end()

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/pem"
 	"io"
 	"log"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +42,7 @@ type oddStack struct {
 	*stack
 	peer          *faults.Peer
 	store, server string // addresses
+	authority     string // a file with the certificate of a peer that speaks TLS
 }
 
 func newOddStack(stage *faults.Stage, odd string) *oddStack {
@@ -54,11 +57,21 @@ func newOddStack(stage *faults.Stage, odd string) *oddStack {
 	at := map[string]*string{"store": &o.store, "server": &o.server}[odd]
 	o.peer = stage.Start(inFrontOf(stage.T, *at, echo), s.first, s.token)
 	*at = o.peer.URL
+	if c := o.peer.Certificate(); c != nil {
+		o.authority = filepath.Join(stage.TempDir(), "ca.pem")
+		if err := os.WriteFile(o.authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}), 0o600); err != nil {
+			stage.Fatal(err)
+		}
+	}
 	return o
 }
 
 func (o *oddStack) environ(level string) []string {
-	return append(o.stack.environ(), "VAULT_ADDR="+o.store, "MLFLOW_TRACKING_URI="+o.server, "MLFLOW_SECRETS_LOG_LEVEL="+level)
+	environ := append(o.stack.environ(), "VAULT_ADDR="+o.store, "MLFLOW_TRACKING_URI="+o.server, "MLFLOW_SECRETS_LOG_LEVEL="+level)
+	if o.authority != "" {
+		environ = append(environ, "VAULT_CACERT="+o.authority, "SSL_CERT_FILE="+o.authority)
+	}
+	return environ
 }
 
 // run runs a command to its end, and checks what it prints; of stdout only if no
@@ -116,10 +129,16 @@ func TestF1F2F3NoCommandPrintsWhatItHasNotAskedFor(t *testing.T) {
 	surpluses := slices.Concat(faults.Surpluses(), []faults.Surplus{faults.AfterHEAD})
 	for name, command := range commands {
 		for _, odd := range command.odd {
-			for level, some := range map[string][]faults.Surplus{"ERROR": surpluses, "DEBUG": surpluses[:1]} {
+			for level, c := range map[string]struct {
+				links     []string
+				surpluses []faults.Surplus
+			}{
+				"ERROR": {[]string{"TCP"}, surpluses},
+				"DEBUG": {[]string{"TCP", "TLS 1.3"}, surpluses[:1]},
+			} {
 				t.Run(name+", odd "+odd+", "+level, func(t *testing.T) {
 					t.Parallel()
-					faults.EverySurplus(t, []string{"TCP"}, some, func(stage *faults.Stage) {
+					faults.EverySurplus(t, c.links, c.surpluses, func(stage *faults.Stage) {
 						if stage.Surplus.Name == faults.AfterHEAD.Name && (name != "proxy" || odd != "server") {
 							stage.Skip("nobody says HEAD there")
 						}

@@ -63,5 +63,8 @@ func (s *Stage) end() {
 			s.Error("the peer was not asked, so nothing was tested")
 		}
 	}
+	if !canary.Listens() {
+		s.Error("the standard logger leads elsewhere, so nothing was tested")
+	}
 	canary.Absent(s, "what is printed through the standard logger", canary.Printed(), s.secrets...)
 }

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -119,3 +121,27 @@ func TestARegisteredSchemeStays(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// Whoever traces a request is told of its handshakes as net/http tells it, those with a
+// proxy included.
+func TestHandshakesAreTraced(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(saying("ok"))
+	t.Cleanup(server.Close)
+	for shape, newTransport := range shapes {
+		roots := x509.NewCertPool()
+		roots.AddCert(server.Certificate())
+		base := newTransport(t, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
+		var told [2]struct{ begun, done atomic.Int64 }
+		for i, rt := range []http.RoundTripper{base, store.NewSingle(base)} {
+			asked(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				TLSHandshakeStart: func() { told[i].begun.Add(1) },
+				TLSHandshakeDone:  func(tls.ConnectionState, error) { told[i].done.Add(1) },
+			}), t, rt, http.MethodGet, server.URL, canary.New())
+		}
+		base.CloseIdleConnections()
+		if told[0].begun.Load() != told[1].begun.Load() || told[0].done.Load() != told[1].done.Load() {
+			t.Errorf("%s: net/http tells of %d handshakes, Single of %d", shape, told[0].done.Load(), told[1].done.Load())
+		}
+	}
+}

@@ -98,7 +98,7 @@ func holding(base *http.Transport) *http.Transport {
 			if err != nil || conn == nil {
 				return conn, err
 			}
-			return secured(ctx, own, conn)
+			return secured(ctx, own, conn, 0)
 		}
 	}
 	return own
@@ -117,12 +117,7 @@ func behindTLS(own *http.Transport) *http.Transport {
 		if err != nil || conn == nil {
 			return conn, err
 		}
-		over := tls.Client(conn, securityFor(t, address))
-		if err := shakeHands(ctx, over, t.TLSHandshakeTimeout); err != nil {
-			_ = conn.Close()
-			return nil, err
-		}
-		return secured(ctx, t, over)
+		return secured(ctx, t, tls.Client(conn, securityFor(t, address)), t.TLSHandshakeTimeout)
 	}
 	return t
 }
@@ -139,6 +134,7 @@ func securityFor(t *http.Transport, address string) *tls.Config {
 	return cfg
 }
 
+// shakeHands tells traces of the handshake, as net/http does.
 func shakeHands(ctx context.Context, conn *tls.Conn, limit time.Duration) error {
 	if limit > 0 {
 		var cancel context.CancelFunc
@@ -156,19 +152,19 @@ func shakeHands(ctx context.Context, conn *tls.Conn, limit time.Duration) error 
 	return err
 }
 
-// secured holds back reads above the TLS of a dialer that speaks TLS itself. A
-// connection that speaks another protocol than HTTP/1 is left alone: net/http must see
-// that it is TLS, and does not print what comes unasked over HTTP/2.
-func secured(ctx context.Context, t *http.Transport, conn net.Conn) (net.Conn, error) {
+// secured holds back reads above TLS that net/http does not speak itself. limit bounds
+// the handshake, if it is set. A connection that speaks another protocol than HTTP/1 is
+// left alone: net/http must see that it is TLS, and does not print what comes unasked
+// over HTTP/2.
+func secured(ctx context.Context, t *http.Transport, conn net.Conn, limit time.Duration) (net.Conn, error) {
 	var state *tls.ConnectionState
 	if over, ok := conn.(*tls.Conn); ok {
-		if err := over.HandshakeContext(ctx); err != nil {
+		if err := shakeHands(ctx, over, limit); err != nil {
 			_ = conn.Close()
 			return nil, err
 		}
 		known := over.ConnectionState()
 		if t.TLSNextProto[known.NegotiatedProtocol] != nil {
-			leads(ctx, nil, nil)
 			return conn, nil
 		}
 		state = &known
