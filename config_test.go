@@ -33,7 +33,7 @@ func setenv(t *testing.T, values map[string]string) {
 	t.Helper()
 	for _, name := range []string{
 		"MLFLOW_SECRETS_ALLOWED_HOSTS", "MLFLOW_AUTH_HEADER_NAME", "MLFLOW_SECRETS_LOG_LEVEL",
-		"MLFLOW_SECRETS_MAX_STALE_SEC", "MLFLOW_SECRETS_REQUIRE_TLS",
+		"MLFLOW_SECRETS_MAX_STALE_SEC", "MLFLOW_SECRETS_REQUIRE_TLS", "MLFLOW_WORKSPACE",
 	} {
 		t.Setenv(name, "") // so that it is restored
 		if value, ok := values[name]; ok {
@@ -76,6 +76,14 @@ func TestConfigFromEnv(t *testing.T) {
 		{"TLS, off", "MLFLOW_SECRETS_REQUIRE_TLS", "0", func(c secretsauth.Config) bool { return !c.RequireTLS }, false},
 		{"TLS, empty", "MLFLOW_SECRETS_REQUIRE_TLS", "", func(c secretsauth.Config) bool { return !c.RequireTLS }, false},
 		{"TLS, bad: a safety switch is not guessed", "MLFLOW_SECRETS_REQUIRE_TLS", "yes please", nil, false},
+		{"workspace", "MLFLOW_WORKSPACE", "team", func(c secretsauth.Config) bool {
+			return c.Headers.Get("X-MLFLOW-WORKSPACE") == "team" && len(c.Headers) == 1
+		}, false},
+		{"workspace, with spaces", "MLFLOW_WORKSPACE", " team\t", func(c secretsauth.Config) bool { return c.Headers.Get("X-MLFLOW-WORKSPACE") == "team" }, false},
+		{"workspace, empty", "MLFLOW_WORKSPACE", "", func(c secretsauth.Config) bool { return c.Headers == nil }, false},
+		{"workspace, blank", "MLFLOW_WORKSPACE", " ", func(c secretsauth.Config) bool { return c.Headers == nil }, false},
+		{"workspace, several lines", "MLFLOW_WORKSPACE", "team\nEvil: 1", nil, false},
+		{"workspace, outside ASCII", "MLFLOW_WORKSPACE", "équipe", nil, false},
 		{"level, bad", "MLFLOW_SECRETS_LOG_LEVEL", "chatty", same, true},
 		{"level, empty", "MLFLOW_SECRETS_LOG_LEVEL", " ", same, false},
 	} {
@@ -107,6 +115,9 @@ func TestAnUnsetAllowListIsEveryHostWithOneWarning(t *testing.T) {
 	cfg, err := secretsauth.ConfigFromEnv()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if cfg.Headers != nil {
+		t.Errorf("headers %v, though MLFLOW_WORKSPACE is not set", cfg.Headers)
 	}
 	if _, err := newTransport(secretsauth.Static(secretsauth.NewToken(canary.New())), cfg); err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ func TestTheRootNeedsTheStandardLibraryOnly(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no go command in PATH, so the dependencies cannot be listed")
 	}
-	for _, pkg := range []string{module, module + "/internal/env"} {
+	for _, pkg := range []string{module, module + "/internal/env", module + "/internal/headers"} {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()
 			list := exec.CommandContext(t.Context(), goTool, "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg)
@@ -45,11 +45,12 @@ func TestTheRootNeedsTheStandardLibraryOnly(t *testing.T) {
 	}
 }
 
-// source is every file of the root and of internal/env but the tests.
+// source is every file of the root, of internal/env and of internal/headers but the
+// tests.
 func source(t *testing.T) map[string]*ast.File {
 	t.Helper()
 	files := map[string]*ast.File{}
-	for _, pattern := range []string{"*.go", "internal/env/*.go"} {
+	for _, pattern := range []string{"*.go", "internal/env/*.go", "internal/headers/*.go"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -50,7 +50,7 @@ func (t *Transport) rejected(req *http.Request, resp *http.Response, v *value, s
 // replay sends req once more, with v, in place of a response that is discarded;
 // or returns that response if the request cannot be made again.
 func (t *Transport) replay(req *http.Request, resp *http.Response, v *value) (*http.Response, error) {
-	if v.headers[t.form].err != nil {
+	if t.unfit(v) != nil {
 		return resp, nil
 	}
 	again := t.authorized(req, v)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/headers"
 )
 
 // Transport is an [http.RoundTripper] that puts the credential on requests to
@@ -19,6 +21,7 @@ type Transport struct {
 	gate             gate
 	base             http.RoundTripper
 	header           string
+	along            []headers.Line // Config.Headers
 	form             form
 	keepCallerHeader bool
 	requireTLS       bool
@@ -50,6 +53,10 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	along, err := cfg.along()
+	if err != nil {
+		return nil, err
+	}
 	matcher, err := CompileHosts(cfg.AllowedHosts)
 	if err != nil {
 		return nil, err
@@ -62,6 +69,7 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 		gate:             gate{matcher: matcher, base: cfg.base()},
 		base:             cfg.base(),
 		header:           header,
+		along:            along,
 		form:             formOf(cfg.Mode, header),
 		keepCallerHeader: cfg.KeepCallerHeader,
 		requireTLS:       cfg.RequireTLS,
@@ -94,7 +102,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.warn(req, "Credential withheld: "+host.Host, host.Host, stray)
 		return t.send(req, req)
 	}
-	if t.keepCallerHeader && t.callersOwn(req) {
+	if t.keepCallerHeader && t.callersOwn(req, t.header) {
 		return t.send(req, req)
 	}
 	if host.plainHTTP {
@@ -110,8 +118,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return refuse(req, err)
 	}
-	if unfit := v.headers[t.form].err; unfit != nil { // a shared cache read it for another mode
-		return refuse(req, asError(unfit, t.cache.name, t.cache.key))
+	if unfit := t.unfit(v); unfit != nil { // a shared cache read it for another mode
+		return refuse(req, unfit)
+	}
+	if t.keepCallerHeader && t.callersFurther(req, v) {
+		return t.send(req, req)
 	}
 	trials, unproved := v.rejections.Load(), v.accepted.Load() == 0
 	resp, err := t.send(req, t.authorized(req, v))
@@ -125,25 +136,33 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// authorized is a copy of req that carries v. Request and header value share one
-// allocation, so that a base that edits values in place cannot reach the cache.
+// authorized is a copy of req that carries v. Its header map is its own, and so are
+// the values that are not the caller's: a base that edits them cannot reach the cache.
 func (t *Transport) authorized(req *http.Request, v *value) *http.Request {
-	out := &struct {
+	h := &v.headers[t.form]
+	out := &struct { // in one allocation
 		request http.Request
 		value   [1]string
-	}{*req, [1]string{v.headers[t.form].value}}
-	header := maps.Clone(req.Header)
-	if header == nil {
-		header = make(http.Header, 1)
+	}{*req, [1]string{h.value}}
+	added := headers.Added{Own: headers.Line{Name: t.header}, Further: h.further, Along: t.along}
+	if h.value != "" {
+		added.Own.Values = out.value[:]
 	}
-	for name := range header {
-		if len(name) == len(t.header) && name != t.header && strings.EqualFold(name, t.header) {
-			delete(header, name) // net/http sends other spellings as well
-		}
-	}
-	header[t.header] = out.value[:]
-	out.request.Header = header
+	out.request.Header = added.To(req.Header)
 	return &out.request
+}
+
+// unfit says why v cannot be sent by this transport.
+func (t *Transport) unfit(v *value) error {
+	h := &v.headers[t.form]
+	why := h.err
+	if why == nil && h.further != nil {
+		why = clash(h.further, t.header)
+	}
+	if why != nil {
+		return asError(why, t.cache.name, t.cache.key)
+	}
+	return nil
 }
 
 // send hands out, which is req or a copy of it, to the base. The response's
@@ -182,10 +201,10 @@ func refuse(req *http.Request, err error) (*http.Response, error) {
 // callersOwn reports whether the caller has set the header. One that a redirect
 // has made, from userinfo in its Location, is not the caller's (S12), and a
 // scheme without a credential is none (S64).
-func (t *Transport) callersOwn(req *http.Request) bool {
+func (t *Transport) callersOwn(req *http.Request, header string) bool {
 	has := func(h http.Header) string {
 		for name, values := range h {
-			if !strings.EqualFold(name, t.header) || len(values) == 0 {
+			if !headers.Same(name, header) || len(values) == 0 {
 				continue
 			}
 			if value := strings.TrimSpace(values[0]); !strings.EqualFold(value, "Bearer") && !strings.EqualFold(value, "Basic") {
@@ -201,6 +220,12 @@ func (t *Transport) callersOwn(req *http.Request) bool {
 		}
 	}
 	return own != ""
+}
+
+// callersFurther reports whether the caller has set one of v's further headers.
+func (t *Transport) callersFurther(req *http.Request, v *value) bool {
+	more := v.headers[t.form].further
+	return more != nil && slices.ContainsFunc(more.Replacing, func(own headers.Line) bool { return t.callersOwn(req, own.Name) })
 }
 
 // noteSuccess tells the cache of a 2xx, which shows that the value is good.
@@ -244,10 +269,7 @@ func (t *Transport) Warm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if unfit := v.headers[t.form].err; unfit != nil {
-		return asError(unfit, t.cache.name, t.cache.key)
-	}
-	return nil
+	return t.unfit(v)
 }
 
 // Format writes the key of the secret, for every verb: fmt would walk into the

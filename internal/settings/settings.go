@@ -51,6 +51,7 @@ var All = []Variable{
 	{Name: "MLFLOW_SECRETS_AUTH_ENABLE_AZURE_KEY_VAULT", Kind: Choice, Choices: switches, Example: "true", Meaning: "enables Azure Key Vault; false disables it even if it is in the list"},
 	{Name: "MLFLOW_SECRETS_ALLOWED_HOSTS", Kind: Text, Default: "every host, with a warning", Example: "mlflow.company.com", Meaning: "comma list of the hosts that get the credential"},
 	{Name: "MLFLOW_AUTH_HEADER_NAME", Kind: Text, Default: "Authorization", Example: "X-Api-Key", Meaning: "the header that carries the credential"},
+	{Name: "MLFLOW_WORKSPACE", Kind: Text, Example: "team-a", Meaning: "sent as X-MLFLOW-WORKSPACE with the credential, unless the client sets that header itself"},
 	{Name: "MLFLOW_SECRETS_LOG_LEVEL", Kind: Choice, Choices: []string{"debug", "info", "warning", "warn", "error"}, Default: "INFO", Example: "DEBUG", Meaning: "what is logged"},
 	{Name: "MLFLOW_SECRETS_MAX_RETRIES", Kind: Number, Default: "3", Example: "5", Meaning: "attempts per read of a store, including the first, from 1 to 100"},
 	{Name: "MLFLOW_SECRETS_MAX_STALE_SEC", Kind: Number, Default: "3600", Example: "600", Meaning: "how long past its TTL a value is served while the store is unreachable, in seconds; 0: not at all"},
