@@ -159,13 +159,14 @@ func (c Config) headerName() (string, error) {
 //
 // TTL and Mode stay zero, so that the provider's own variables apply. Logger
 // writes to what [slog.Default] is now, from that level on. An error wraps
-// [ErrConfig] and names the variable.
+// [ErrConfig] and names every variable that cannot be used.
 func ConfigFromEnv() (Config, error) {
 	cfg := Config{Logger: env.Logger()}
 	if _, known := env.LogLevel(); !known {
 		cfg.Logger.Warn("MLFLOW_SECRETS_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR; INFO is used")
 	}
 
+	var badHosts, badHeader, badWorkspace, badTLS error
 	hosts, set := os.LookupEnv("MLFLOW_SECRETS_ALLOWED_HOSTS")
 	if !set {
 		cfg.AllowedHosts = []string{"*"} // NewTransport warns about it
@@ -175,27 +176,22 @@ func ConfigFromEnv() (Config, error) {
 				cfg.AllowedHosts = append(cfg.AllowedHosts, pattern)
 			}
 		}
-		if len(cfg.AllowedHosts) == 0 {
-			return Config{}, &Error{
-				Kind:    ErrConfig,
-				Summary: "MLFLOW_SECRETS_ALLOWED_HOSTS is set but empty, so no host may get the credential",
-				Fix:     "export MLFLOW_SECRETS_ALLOWED_HOSTS=mlflow.company.com",
-			}
-		}
 	}
-	if _, err := CompileHosts(cfg.AllowedHosts); err != nil {
-		return Config{}, err
+	if _, badHosts = CompileHosts(cfg.AllowedHosts); len(cfg.AllowedHosts) == 0 {
+		badHosts = &Error{
+			Kind:    ErrConfig,
+			Summary: "MLFLOW_SECRETS_ALLOWED_HOSTS is set but empty, so no host may get the credential",
+			Fix:     "export MLFLOW_SECRETS_ALLOWED_HOSTS=mlflow.company.com",
+		}
 	}
 
 	cfg.HeaderName = env.Get("MLFLOW_AUTH_HEADER_NAME")
-	if _, err := cfg.headerName(); err != nil {
-		return Config{}, err
-	}
+	_, badHeader = cfg.headerName()
 
 	if workspace := env.Get("MLFLOW_WORKSPACE"); workspace != "" {
 		cfg.Headers = http.Header{headers.Workspace: {workspace}}
 		if why := headers.Value(workspace, maxSecretSize); why != "" {
-			return Config{}, &Error{Kind: ErrConfig, Summary: "MLFLOW_WORKSPACE " + why + ", so no header can carry it",
+			badWorkspace = &Error{Kind: ErrConfig, Summary: "MLFLOW_WORKSPACE " + why + ", so no header can carry it",
 				Fix: "export MLFLOW_WORKSPACE=team, or unset it"}
 		}
 	}
@@ -207,10 +203,12 @@ func ConfigFromEnv() (Config, error) {
 		}
 	}
 
-	var err error
-	if cfg.RequireTLS, err = env.Bool("MLFLOW_SECRETS_REQUIRE_TLS"); err != nil {
+	if cfg.RequireTLS, badTLS = env.Bool("MLFLOW_SECRETS_REQUIRE_TLS"); badTLS != nil {
 		// A safety switch is never guessed.
-		return Config{}, &Error{Kind: ErrConfig, Summary: err.Error(), Fix: "export MLFLOW_SECRETS_REQUIRE_TLS=true"}
+		badTLS = &Error{Kind: ErrConfig, Summary: badTLS.Error(), Fix: "export MLFLOW_SECRETS_REQUIRE_TLS=true"}
+	}
+	if err := env.Problems(badHosts, badHeader, badWorkspace, badTLS); err != nil {
+		return Config{}, err
 	}
 	return cfg, nil
 }

@@ -74,7 +74,7 @@ func ExampleConfig_headers() {
 
 // A store that holds the token under another name, and a second header beside it.
 func ExampleFields_Parse() {
-	fields := secretsauth.Fields{Token: "api_key", Headers: map[string]string{"X-Gateway-Key": "gateway"}}
+	fields := secretsauth.Fields{Token: "api_key", Headers: "X-Gateway-Key=gateway"}
 	secret, err := fields.Parse([]byte(`{"api_key": "token-of-mlflow", "gateway": "correct-horse"}`))
 	if err != nil {
 		log.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/headers"
 )
 
 // maxSecretSize is far below what servers accept as a header (1 MiB in Go, S79)
@@ -37,14 +39,15 @@ type Fields struct {
 	Username string // default "username"; MLFLOW_SECRETS_FIELD_USERNAME
 	Password string // default "password"; MLFLOW_SECRETS_FIELD_PASSWORD
 
-	// Headers are further headers, each with the field that holds its value, beside
-	// those that the object has in "headers" and in place of those of the same name.
+	// Headers are further headers, each with the field that holds its value:
+	// "CF-Access-Client-Id=id, CF-Access-Client-Secret=secret". They come beside those
+	// that the object has in "headers", and in place of those of the same name.
 	// MLFLOW_SECRETS_HEADERS.
-	Headers map[string]string
+	Headers string
 }
 
 // Parse is [ParseSecret] with these names. Bare text has no fields: it is read as
-// ParseSecret reads it.
+// ParseSecret reads it. If Headers is not such a list the error wraps [ErrConfig].
 func (f Fields) Parse(raw []byte) (Secret, error) {
 	secret, err := f.parse(raw)
 	if err == nil {
@@ -192,12 +195,16 @@ func (f Fields) withHeaders(s Secret, stored object) (Secret, *Error) {
 		}
 		s = s.WithHeader(name, text)
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.Headers)) {
+	list, why := headers.List(f.Headers)
+	if why != "" {
+		return s, &Error{Kind: ErrConfig, Summary: "MLFLOW_SECRETS_HEADERS (Fields.Headers) cannot be used: " + why, Fix: headers.ListFix}
+	}
+	for _, from := range list {
 		var text string
-		if err := stored.read(part{f.Headers[name], "MLFLOW_SECRETS_HEADERS (Fields.Headers)", &text}); err != nil {
+		if err := stored.read(part{from.Field, "MLFLOW_SECRETS_HEADERS (Fields.Headers)", &text}); err != nil {
 			return s, err
 		}
-		s = s.WithHeader(name, text)
+		s = s.WithHeader(from.Name, text)
 	}
 	_, err := s.credential().checkFurther()
 	return s, err
