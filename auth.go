@@ -74,6 +74,11 @@
 // first; see [Config.KeepCallerHeader]. The caller's request is never modified,
 // and resp.Request is the caller's, so that logging it shows no credential.
 //
+// A secret may hold further headers, or nothing else ([Secret.WithHeader], "headers" in
+// what [ParseSecret] reads); they go wherever the credential goes, and are overwritten
+// and redacted like it. [Config.Headers] are sent with the credential too, but are not
+// secret, and a header that the caller has set stays the caller's.
+//
 // # How long a value lives
 //
 // For [Config.TTL], and never past an expiry that the store reports, or the "exp" of a

@@ -1,6 +1,7 @@
 package secretsauth
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,7 +49,7 @@ func (t *Transport) rejected(req *http.Request, body *announced, resp *http.Resp
 // replay sends req once more, with v, in place of a response that is discarded;
 // or returns that response if the request cannot be made again.
 func (t *Transport) replay(req *http.Request, body *announced, resp *http.Response, v *value) (*http.Response, error) {
-	if v.headers[t.form].err != nil {
+	if t.unfit(v) != nil {
 		return resp, nil
 	}
 	again := t.authorized(req, v)
@@ -79,6 +80,16 @@ func (t *Transport) replay(req *http.Request, body *announced, resp *http.Respon
 	}
 	t.noteSuccess(req.Context(), resp, v, sent)
 	return resp, nil
+}
+
+// noteSuccess tells the cache of a 2xx, which shows that the value is good.
+func (t *Transport) noteSuccess(ctx context.Context, resp *http.Response, v *value, sent mark) {
+	if resp.StatusCode/100 != 2 || !t.cache.succeed(v, sent) {
+		return
+	}
+	mode := v.headers[t.form].mode
+	t.log.InfoContext(ctx, fmt.Sprintf("Authentication successful (provider=%s, auth_mode=%s)", t.cache.name, mode),
+		"provider", t.cache.name, "auth_mode", string(mode), "key", t.cache.key)
 }
 
 // noteRejection counts, and warns once for each value and status.
