@@ -42,7 +42,7 @@ func (a *Added) To(callers http.Header) http.Header {
 		out = make(http.Header, 1)
 	}
 	for name := range out {
-		if name != a.Own.Name && Same(name, a.Own.Name) {
+		if len(name) == len(a.Own.Name) && name != a.Own.Name && Same(name, a.Own.Name) {
 			delete(out, name) // net/http sends other spellings as well
 		}
 	}
