@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/canary"
 )
 
 // TestHitCostsThreeAllocations guards the cost of a request that finds its value
@@ -81,9 +82,9 @@ func TestF18BodiesCostNoAllocation(t *testing.T) {
 // TestSeveralHeadersCostOneAllocationMore, for their values. A request with more than
 // eight headers needs a larger map, which is made of parts.
 func TestSeveralHeadersCostOneAllocationMore(t *testing.T) {
-	one := secretsauth.NewToken("token")
-	two := one.WithHeader("X-Gate", "gate")
-	alone := secretsauth.Secret{}.WithHeader("X-Gate", "gate").WithHeader("X-Key", "key")
+	one := secretsauth.NewToken(canary.New())
+	two := one.WithHeader("X-Gate", canary.New())
+	alone := secretsauth.Secret{}.WithHeader("X-Gate", canary.New()).WithHeader("X-Key", canary.New())
 	for _, test := range []struct {
 		name    string
 		secret  secretsauth.Secret

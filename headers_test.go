@@ -175,7 +175,8 @@ func TestErrorsOfFurtherHeadersNameOnlyWhatIsKnown(t *testing.T) {
 		{"a name and a value that have changed places", [2]string{c + "=", "X-Api-Key"}, "has the character '='"},
 		{"a name that is not for credentials", [2]string{"host", c}, "Host is not for credentials"},
 	} {
-		secret := secretsauth.NewToken(c).WithHeader("A", "1").WithHeader(test.add[0], test.add[1])
+		secret := secretsauth.NewToken(c)
+		secret = secret.WithHeader("A", "1").WithHeader(test.add[0], test.add[1])
 		_, err := sentHeaders(t, secretsauth.Static(secret), secretsauth.Config{}, nil)
 		if err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: the error does not say %q", test.name, test.says)
@@ -188,7 +189,8 @@ func TestErrorsOfFurtherHeadersNameOnlyWhatIsKnown(t *testing.T) {
 func TestKeepCallerHeaderWithSeveralHeaders(t *testing.T) {
 	t.Parallel()
 	c := canary.New()
-	two := secretsauth.NewToken(c).WithHeader("X-Gate", c).WithHeader("X-Mlflow-Workspace", "stored")
+	two := secretsauth.NewToken(c).WithHeader("X-Gate", c)
+	two = two.WithHeader("X-Mlflow-Workspace", "stored")
 	all := http.Header{"Authorization": {"Bearer " + c}, "X-Gate": {c}, "X-Mlflow-Workspace": {"stored"}, "X-Along": {"1"}}
 	with := func(more http.Header) http.Header {
 		h := all.Clone()

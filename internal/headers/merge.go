@@ -41,12 +41,13 @@ func (a *Added) To(callers http.Header) http.Header {
 	if out == nil {
 		out = make(http.Header, 1)
 	}
+	own := a.Own.Name
 	for name := range out {
-		if len(name) == len(a.Own.Name) && name != a.Own.Name && Same(name, a.Own.Name) {
+		if len(name) == len(own) && name != own && strings.EqualFold(name, own) {
 			delete(out, name) // net/http sends other spellings as well
 		}
 	}
-	out[a.Own.Name] = a.Own.Values
+	out[own] = a.Own.Values
 	return out
 }
 
