@@ -12,9 +12,9 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth/internal/headers"
 )
 
-// header is one way a secret is sent: the value of the header that carries it, how
-// that came about, and the secret's further headers; or why the secret cannot be sent
-// that way. Of a secret of further headers alone the value is empty.
+// header is one way to send a secret: the value of the header that carries it, the mode
+// that led to it, and the secret's further headers; or why the secret cannot be sent
+// that way. The value is empty if the secret has further headers alone.
 type header struct {
 	value   string
 	mode    AuthMode
@@ -22,7 +22,7 @@ type header struct {
 	err     *Error
 }
 
-// byHeaders is in the log in the place of a mode.
+// byHeaders is what the log calls the mode of a secret that has further headers alone.
 const byHeaders AuthMode = "headers"
 
 // form tells apart the ways a secret can be sent; a cached value carries one
@@ -188,8 +188,8 @@ func checkToken(token string) *Error {
 	return nil
 }
 
-// hasScheme reports whether text begins with an authentication scheme, in any
-// case, and white space or nothing after it.
+// hasScheme reports whether text is an authentication scheme, in any case, or begins
+// with one and white space.
 func hasScheme(text, scheme string) bool {
 	if len(text) < len(scheme) || !strings.EqualFold(text[:len(scheme)], scheme) {
 		return false

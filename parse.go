@@ -33,7 +33,7 @@ const maxSecretSize = 256 << 10
 func ParseSecret(raw []byte) (Secret, error) { return Fields{}.Parse(raw) }
 
 // Fields are the names of the fields in which a JSON object holds a secret, where they
-// are not those of [ParseSecret]. Of an object a field that is named must be there.
+// are not those of [ParseSecret]. An object must have every field that is named here.
 type Fields struct {
 	Token    string // default "token"; MLFLOW_SECRETS_FIELD_TOKEN
 	Username string // default "username"; MLFLOW_SECRETS_FIELD_USERNAME
@@ -210,7 +210,7 @@ func (f Fields) withHeaders(s Secret, stored object) (Secret, *Error) {
 	return s, err
 }
 
-// storeIt is what to do about a secret that is none.
+// storeIt is the fix for a stored text that is no credential.
 const storeIt = `store {"token": "…"}, or {"username": "…", "password": "…"}, or bare text: a token, or user:password`
 
 func invalid(what string) *Error {

@@ -109,15 +109,15 @@ func replayable(req *http.Request) bool {
 }
 
 const (
-	// maxDrain of a rejected response's body is read so that its connection can
-	// be used again, for at most maxDrainTime; what is longer, or comes in drops,
-	// costs a new connection instead (S104–S106).
+	// maxDrain bytes of a rejected response's body are read, for at most
+	// maxDrainTime, so that its connection can be used again. A longer body, or one
+	// that comes in drops, costs a new connection instead (S104–S106).
 	maxDrain     = 64 << 10
 	maxDrainTime = 250 * time.Millisecond
 )
 
-// discard reads what little a body holds, and closes it before the replay, which
-// may need its connection (S107).
+// discard reads the rest of a short body and closes it. That comes before the replay,
+// which may need its connection (S107).
 func discard(body io.ReadCloser) {
 	if body == nil {
 		return

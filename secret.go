@@ -12,7 +12,7 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth/internal/headers"
 )
 
-// redacted stands wherever a Secret is printed or encoded.
+// redacted is what every way of printing or encoding a Secret writes.
 const redacted = "[REDACTED]"
 
 // Secret is a token, or a username and password, or both, with further headers or
@@ -34,10 +34,11 @@ type Secret struct {
 type credential struct {
 	token              string
 	username, password string
-	// text says that username:password is how the store holds the secret, as
-	// bare text, which AuthBearer takes whole.
+	// text: the store holds the secret as the bare text username:password, so
+	// AuthBearer sends it whole as a token.
 	text bool
-	// further are sent beside it, sorted by name. The list is never changed.
+	// further are the headers that are sent as well, sorted by name. The list is
+	// never changed.
 	further []field
 }
 
@@ -180,7 +181,7 @@ func (Secret) GoString() string { return redacted }
 // Format writes [REDACTED] for every verb.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
-// MarshalText returns [REDACTED]; it serves JSON, XML and YAML alike.
+// MarshalText returns [REDACTED]. Encoders of JSON, XML and YAML call it.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // GobEncode returns [REDACTED].
@@ -189,7 +190,8 @@ func (Secret) GobEncode() ([]byte, error) { return []byte(redacted), nil }
 // LogValue returns [REDACTED].
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// field is a header with its canonical name, or with one that is none.
+// field is a header of a secret. Its name is canonical, or not the name of a header at
+// all, which makes the secret unfit.
 type field struct{ name, value string }
 
 // checkFurther says why the further headers cannot be sent.
@@ -218,8 +220,9 @@ func (c credential) checkFurther() (*headers.Further, *Error) {
 	return all, nil
 }
 
-// calledHeader is what an error calls one of a secret's headers, which are sorted by
-// name. A name may be a secret that was put in the wrong place.
+// calledHeader returns what an error calls one of a secret's headers: its place among
+// them, unless its name is well known. A name may be a secret that was put in the wrong
+// place.
 func calledHeader(name string, i, n int) string {
 	if known := headers.Named(name); known != "" {
 		return "header " + known + " of the secret"

@@ -90,9 +90,8 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 // RoundTrip sends req, with the credential if its host is allowed. See the
 // package comment for what it decides and when it sends twice. It does not
 // modify req and closes its body on every path; the response's Request is req.
-// Its errors are those of the base, of a body that is read ahead, req's own
-// context's, or an [*Error] when no credential could be had: then the request was
-// not sent.
+// Its errors are those of the base, those of a body that is read ahead, or one of this
+// package when no credential could be had: then the request was not sent.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.cache == nil || req.URL == nil {
 		return refuse(req, &Error{Kind: ErrConfig, Summary: "the transport is not ready, or the request has no URL",
@@ -248,7 +247,7 @@ func (t *Transport) ClearCache() {
 
 // Warm reads the secret now, unless it is cached, and checks that it can be
 // sent, so that a program can fail at its start and not at its first request. It
-// waits as a request does: its error is an [*Error], or ctx's own.
+// waits as a request does, and fails as a request does.
 func (t *Transport) Warm(ctx context.Context) error {
 	if t.cache == nil {
 		return &Error{Kind: ErrConfig, Summary: "the transport is not ready", Fix: "make it with NewTransport"}
