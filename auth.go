@@ -1,9 +1,10 @@
-// Package secretsauth gives MLflow clients their credentials from a secret
-// manager: HashiCorp Vault, AWS Secrets Manager or Azure Key Vault.
+// Package secretsauth gives an http.Client a credential that rotates, from a secret
+// manager: HashiCorp Vault, AWS Secrets Manager or Azure Key Vault. It was made for
+// clients of MLflow, and nothing in it is for them alone.
 //
-// A [Transport] is an [http.RoundTripper]. It reads the credential for an
-// MLflow tracking server from a [Provider], keeps it in a [Cache], and puts it,
-// as Bearer or Basic, on requests to allow-listed hosts and on no others. When
+// A [Transport] is an [http.RoundTripper]. It reads the credential for a server, such as
+// an MLflow tracking server, from a [Provider], keeps it in a [Cache], and puts it, as
+// Bearer or Basic, on requests to allow-listed hosts and on no others. When
 // the server answers 401 or 403 it reads the store again and, if the store
 // holds another value by now, sends the request once more. Programs keep
 // working through rotations of the secret and through outages of the store.
@@ -74,6 +75,11 @@
 // first; see [Config.KeepCallerHeader]. The caller's request is never modified,
 // and resp.Request is the caller's, so that logging it shows no credential.
 //
+// A secret may hold further headers, or nothing else ([Secret.WithHeader], "headers" in
+// what [ParseSecret] reads); they go wherever the credential goes, and are overwritten
+// and redacted like it. [Config.Headers] are sent with the credential too, but are not
+// secret, and a header that the caller has set stays the caller's.
+//
 // # How long a value lives
 //
 // For [Config.TTL], and never past an expiry that the store reports, or the "exp" of a
@@ -115,7 +121,8 @@
 // A rotation changes the store first, so a new value may be read before the
 // server knows it. A request whose value the server answers with 401 and has
 // never accepted is therefore replayed with the value before that, if the server
-// accepted that one, for one TTL after it was replaced.
+// accepted that one, for one TTL after it was replaced. For rotations that change the
+// server first, [Config.RotationWait] lets rejected requests wait for the store.
 //
 // This departs on purpose from the advice in [http.RoundTripper] not to handle
 // authentication: only a RoundTripper sees every hop of a redirect.
@@ -136,8 +143,8 @@
 // value; at Debug, every hit; at Warn, what goes on in spite of something: a
 // rejection, a host that is not allowed, plain http, a store that is down while there
 // is a value; at Error, every other read that failed. [Transport.Stats]
-// counts, [Transport.CacheState] tells the age of the value and the last failure;
-// examples/observability shows both as metrics.
+// counts, [Transport.CacheState] tells the age of the value, when it ends and the last
+// failure; examples/observability shows both as metrics.
 //
 // # Secrets stay out of sight
 //

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/headers"
 )
 
 // Config says where the credential goes, how it is sent and how long it is kept.
@@ -30,6 +31,13 @@ type Config struct {
 	// Proxy-Authorization, …) are refused.
 	HeaderName string
 
+	// Headers are sent with the credential and to nobody else, such as
+	// X-MLFLOW-WORKSPACE. They are not secret: what is goes into the [Secret], see
+	// [Secret.WithHeader]. A header that the caller has set, in any spelling, stays the
+	// caller's. Names that are for net/http or for credentials (Host, Content-Length,
+	// Authorization, HeaderName, …) are refused. Default: none.
+	Headers http.Header
+
 	// TTL is how long a value is kept before the store is read again. Default:
 	// the provider's hint ([Secret.WithTTL]) or, without one, 5 min. Clamped to
 	// 1 s … 24 h; negative: refused. An expiry that the store reports is never
@@ -47,16 +55,21 @@ type Config struct {
 	FetchTimeout time.Duration
 
 	// Base sends the requests. Default [http.DefaultTransport]. It must keep the
-	// contract of [http.RoundTripper].
+	// contract of [http.RoundTripper]. Of a request to an allowed host it gets a copy
+	// with a header map of its own, in which it may set and delete headers. The values
+	// in that map are shared with the caller's request, as in most RoundTrippers: to
+	// change or extend one in place, clone the request first.
 	Base http.RoundTripper
 
 	// Logger gets what happens, never a secret. Default: nothing is logged.
 	Logger *slog.Logger
 
-	// KeepCallerHeader leaves a header that the caller has set. The request then
-	// passes through as if its host were not allowed, and its 401 is no rejection
-	// of ours. It does not apply to a header that a redirect has made from
-	// userinfo in its Location. Default: the caller's header is overwritten.
+	// KeepCallerHeader leaves headers that the caller has set. A request that has a
+	// value for HeaderName, or for one of the secret's further headers, passes through
+	// as if its host were not allowed, and its 401 is no rejection of ours. For
+	// HeaderName that is decided without a read of the store. It does not apply to a
+	// header that a redirect has made from userinfo in its Location. Default: the
+	// caller's header is overwritten.
 	KeepCallerHeader bool
 
 	// RequireTLS refuses to send requests to allowed hosts over plain http,
@@ -158,16 +171,18 @@ func (c Config) headerName() (string, error) {
 //	MLFLOW_SECRETS_ROTATION_WAIT_SEC  default 0
 //	MLFLOW_SECRETS_REQUIRE_TLS        default false
 //	MLFLOW_SECRETS_IGNORE_403         default false
+//	MLFLOW_WORKSPACE                  sent as X-MLFLOW-WORKSPACE, as MLflow's own client does
 //
 // TTL and Mode stay zero, so that the provider's own variables apply. Logger
 // writes to what [slog.Default] is now, from that level on. An error wraps
-// [ErrConfig] and names the variable.
+// [ErrConfig] and names every variable that cannot be used.
 func ConfigFromEnv() (Config, error) {
 	cfg := Config{Logger: env.Logger()}
 	if _, known := env.LogLevel(); !known {
 		cfg.Logger.Warn("MLFLOW_SECRETS_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR; INFO is used")
 	}
 
+	var badHosts, badHeader, badWorkspace, badWait, badTLS, bad403 error
 	hosts, set := os.LookupEnv("MLFLOW_SECRETS_ALLOWED_HOSTS")
 	if !set {
 		cfg.AllowedHosts = []string{"*"} // NewTransport warns about it
@@ -177,21 +192,24 @@ func ConfigFromEnv() (Config, error) {
 				cfg.AllowedHosts = append(cfg.AllowedHosts, pattern)
 			}
 		}
-		if len(cfg.AllowedHosts) == 0 {
-			return Config{}, &Error{
-				Kind:    ErrConfig,
-				Summary: "MLFLOW_SECRETS_ALLOWED_HOSTS is set but empty, so no host may get the credential",
-				Fix:     "export MLFLOW_SECRETS_ALLOWED_HOSTS=mlflow.company.com",
-			}
-		}
 	}
-	if _, err := CompileHosts(cfg.AllowedHosts); err != nil {
-		return Config{}, err
+	if _, badHosts = CompileHosts(cfg.AllowedHosts); len(cfg.AllowedHosts) == 0 {
+		badHosts = &Error{
+			Kind:    ErrConfig,
+			Summary: "MLFLOW_SECRETS_ALLOWED_HOSTS is set but empty, so no host may get the credential",
+			Fix:     "export MLFLOW_SECRETS_ALLOWED_HOSTS=mlflow.company.com",
+		}
 	}
 
 	cfg.HeaderName = env.Get("MLFLOW_AUTH_HEADER_NAME")
-	if _, err := cfg.headerName(); err != nil {
-		return Config{}, err
+	_, badHeader = cfg.headerName()
+
+	if workspace := env.Get("MLFLOW_WORKSPACE"); workspace != "" {
+		cfg.Headers = http.Header{headers.Workspace: {workspace}}
+		if why := headers.Value(workspace, maxSecretSize); why != "" {
+			badWorkspace = &Error{Kind: ErrConfig, Summary: "MLFLOW_WORKSPACE " + why + ", so no header can carry it",
+				Fix: "export MLFLOW_WORKSPACE=team, or unset it"}
+		}
 	}
 
 	if seconds, set := env.Number("MLFLOW_SECRETS_MAX_STALE_SEC", cfg.Logger); set {
@@ -201,22 +219,21 @@ func ConfigFromEnv() (Config, error) {
 		}
 	}
 
-	var err error
-	if cfg.RotationWait, err = rotationWaitFromEnv(); err != nil {
+	cfg.RotationWait, badWait = rotationWaitFromEnv()
+	cfg.RequireTLS, badTLS = boolFromEnv("MLFLOW_SECRETS_REQUIRE_TLS") // a safety switch is never guessed
+	cfg.Ignore403, bad403 = boolFromEnv("MLFLOW_SECRETS_IGNORE_403")
+	if err := env.Problems(badHosts, badHeader, badWorkspace, badWait, badTLS, bad403); err != nil {
 		return Config{}, err
 	}
-	for _, s := range []struct {
-		name string
-		into *bool
-	}{
-		{"MLFLOW_SECRETS_REQUIRE_TLS", &cfg.RequireTLS}, // a safety switch is never guessed
-		{"MLFLOW_SECRETS_IGNORE_403", &cfg.Ignore403},
-	} {
-		if *s.into, err = env.Bool(s.name); err != nil {
-			return Config{}, &Error{Kind: ErrConfig, Summary: err.Error(), Fix: "export " + s.name + "=true"}
-		}
-	}
 	return cfg, nil
+}
+
+func boolFromEnv(name string) (bool, error) {
+	on, err := env.Bool(name)
+	if err != nil {
+		return false, &Error{Kind: ErrConfig, Summary: err.Error(), Fix: "export " + name + "=true"}
+	}
+	return on, nil
 }
 
 // rotationWaitFromEnv reads MLFLOW_SECRETS_ROTATION_WAIT_SEC. A bad value is an error:

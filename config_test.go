@@ -32,7 +32,7 @@ func setenv(t *testing.T, values map[string]string) {
 	for _, name := range []string{
 		"MLFLOW_SECRETS_ALLOWED_HOSTS", "MLFLOW_AUTH_HEADER_NAME", "MLFLOW_SECRETS_LOG_LEVEL",
 		"MLFLOW_SECRETS_MAX_STALE_SEC", "MLFLOW_SECRETS_REQUIRE_TLS", "MLFLOW_SECRETS_ROTATION_WAIT_SEC",
-		"MLFLOW_SECRETS_IGNORE_403",
+		"MLFLOW_SECRETS_IGNORE_403", "MLFLOW_WORKSPACE",
 	} {
 		t.Setenv(name, "") // so that it is restored
 		if value, ok := values[name]; ok {
@@ -87,6 +87,14 @@ func TestConfigFromEnv(t *testing.T) {
 		{"F20 403, off", "MLFLOW_SECRETS_IGNORE_403", "false", func(c secretsauth.Config) bool { return !c.Ignore403 }, false},
 		{"F20 403, empty", "MLFLOW_SECRETS_IGNORE_403", "", func(c secretsauth.Config) bool { return !c.Ignore403 }, false},
 		{"F20 403, bad", "MLFLOW_SECRETS_IGNORE_403", "sometimes", nil, false},
+		{"workspace", "MLFLOW_WORKSPACE", "team", func(c secretsauth.Config) bool {
+			return c.Headers.Get("X-MLFLOW-WORKSPACE") == "team" && len(c.Headers) == 1
+		}, false},
+		{"workspace, with spaces", "MLFLOW_WORKSPACE", " team\t", func(c secretsauth.Config) bool { return c.Headers.Get("X-MLFLOW-WORKSPACE") == "team" }, false},
+		{"workspace, empty", "MLFLOW_WORKSPACE", "", func(c secretsauth.Config) bool { return c.Headers == nil }, false},
+		{"workspace, blank", "MLFLOW_WORKSPACE", " ", func(c secretsauth.Config) bool { return c.Headers == nil }, false},
+		{"workspace, several lines", "MLFLOW_WORKSPACE", "team\nEvil: 1", nil, false},
+		{"workspace, outside ASCII", "MLFLOW_WORKSPACE", "équipe", nil, false},
 		{"level, bad", "MLFLOW_SECRETS_LOG_LEVEL", "chatty", same, true},
 		{"level, empty", "MLFLOW_SECRETS_LOG_LEVEL", " ", same, false},
 	} {
@@ -118,6 +126,9 @@ func TestAnUnsetAllowListIsEveryHostWithOneWarning(t *testing.T) {
 	cfg, err := secretsauth.ConfigFromEnv()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if cfg.Headers != nil {
+		t.Errorf("headers %v, though MLFLOW_WORKSPACE is not set", cfg.Headers)
 	}
 	if _, err := newTransport(secretsauth.Static(secretsauth.NewToken(canary.New())), cfg); err != nil {
 		t.Fatal(err)

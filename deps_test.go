@@ -18,7 +18,7 @@ const module = "github.com/mlflow-secrets-auth/secretsauth"
 
 // belowTheRoot are the packages that the root imports. They import the standard
 // library only.
-var belowTheRoot = []string{module + "/internal/env", module + "/internal/hosts", module + "/internal/jwt"}
+var belowTheRoot = []string{module + "/internal/env", module + "/internal/hosts", module + "/internal/jwt", module + "/internal/headers"}
 
 // Importing the root costs a user the standard library and nothing else.
 func TestTheRootNeedsTheStandardLibraryOnly(t *testing.T) {

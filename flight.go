@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
 )
 
 // flight is one read of the store, shared by all who wait for it.
@@ -246,3 +248,27 @@ func capitalise(text string) string {
 	r, size := utf8.DecodeRuneInString(text)
 	return string(unicode.ToUpper(r)) + text[size:]
 }
+
+// identify asks the provider for its name, its key and how many stores it asks. One
+// that panics here is most likely a nil pointer in an interface.
+func (c *Cache) identify() (err error) {
+	c.timeout = c.cfg.fetchTimeout()
+	if c.provider == nil {
+		return errNoProvider
+	}
+	defer func() {
+		if recover() != nil {
+			err = &Error{Kind: ErrConfig, Provider: c.name,
+				Summary: "the provider panicked when it was asked for its name; it may be a nil pointer",
+				Fix:     "pass a provider that its New has returned without an error"}
+		}
+	}()
+	c.name, c.key = c.provider.Name(), keyOf(c.provider)
+	if several, ok := c.provider.(Several); ok {
+		// The stores are asked one after the other.
+		c.timeout *= time.Duration(min(max(several.Stores(), 1), int(env.Longest/c.timeout)))
+	}
+	return nil
+}
+
+var errNoProvider = &Error{Kind: ErrConfig, Summary: "the cache has no provider", Fix: "make it with NewCache and a Provider"}

@@ -20,21 +20,22 @@ import (
 // of FuzzConfigFromEnv.
 var rootVariables = []string{
 	"MLFLOW_SECRETS_ALLOWED_HOSTS", "MLFLOW_AUTH_HEADER_NAME", "MLFLOW_SECRETS_LOG_LEVEL",
-	"MLFLOW_SECRETS_MAX_STALE_SEC", "MLFLOW_SECRETS_REQUIRE_TLS",
+	"MLFLOW_SECRETS_MAX_STALE_SEC", "MLFLOW_SECRETS_REQUIRE_TLS", "MLFLOW_WORKSPACE",
+	"MLFLOW_SECRETS_ROTATION_WAIT_SEC", "MLFLOW_SECRETS_IGNORE_403",
 }
 
 // FuzzConfigFromEnv gives the variables any values, a secret that was put into the
 // wrong one among them. What is refused is refused by name; what is accepted can be
 // used.
 func FuzzConfigFromEnv(f *testing.F) {
-	f.Add("mlflow.company.com", "", "", "", "")
-	f.Add(" a.test , *.b.test:80,https://[::1]:5000,*", "X-Api-Key", "debug", "60", "yes")
-	f.Add("", "Host", "loud", "1h", "yes please")
-	f.Add(",,", "Authorization: Bearer x", "\x1b[31m", "-1", "0")
-	f.Add("a/b", "X Api", "WARNING", "9223372036854775807", "ON")
-	f.Add("user:hunter2@a.test", "\u00fc", " ", "9223372036854775808", " TRUE ")
-	f.Add("[", "x\r\ny", "info", "+60", "off")
-	f.Add("*.com", "x-api-key", "error", "0", "")
+	f.Add("mlflow.company.com", "", "", "", "", "", "", "")
+	f.Add(" a.test , *.b.test:80,https://[::1]:5000,*", "X-Api-Key", "debug", "60", "yes", "team", "30", "true")
+	f.Add("", "Host", "loud", "1h", "yes please", " a b ", "30s", "sometimes")
+	f.Add(",,", "Authorization: Bearer x", "\x1b[31m", "-1", "0", "a\nb", "-1", "0")
+	f.Add("a/b", "X Api", "WARNING", "9223372036854775807", "ON", "\x1b[31m", "3601", "ON")
+	f.Add("user:hunter2@a.test", "\u00fc", " ", "9223372036854775808", " TRUE ", "\u00fc", "9223372036854775808", "\u00fc")
+	f.Add("[", "x\r\ny", "info", "+60", "off", "x\r\nEvil: y", "+60", "off")
+	f.Add("*.com", "x-api-key", "error", "0", "", "team-1", "0", "")
 	wire := newWire(f)
 	var log bytes.Buffer
 	canary.DefaultLog(f, &log)
@@ -42,8 +43,8 @@ func FuzzConfigFromEnv(f *testing.F) {
 		f.Setenv(name, "") // so that it is restored
 	}
 
-	f.Fuzz(func(t *testing.T, hosts, header, level, stale, tls string) {
-		values := []string{hosts, header, level, stale, tls}
+	f.Fuzz(func(t *testing.T, hosts, header, level, stale, tls, workspace, wait, ignore string) {
+		values := []string{hosts, header, level, stale, tls, workspace, wait, ignore}
 		for i, name := range rootVariables {
 			if i >= 1 { // what is not quoted at all
 				values[i] = values[i] + fuzzMark
@@ -52,7 +53,7 @@ func FuzzConfigFromEnv(f *testing.F) {
 		}
 		checkConfig(t, wire, &log, false)
 		for i, name := range rootVariables {
-			set(t, name, []string{hosts, header, level, stale, tls}[i])
+			set(t, name, []string{hosts, header, level, stale, tls, workspace, wait, ignore}[i])
 		}
 		checkConfig(t, wire, &log, true)
 	})

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/headers"
 )
 
 // fuzzMark stands for a secret in the fuzz targets. It is the same at every run,
@@ -79,6 +80,10 @@ var secretSeeds = []string{
 	`{"token":{"token":"a"}}`, `{"token":"abc"}`, `{"token":"abc\n"}`, `{"token":"a\nb"}`, `{"token":"Bearer abc"}`, `{"token":"Basic dTpw"}`, `{"token":"a:b"}`, `{"token":"é"}`,
 	`{"username":"u","password":"p"}`, `{"username":"u"}`, `{"password":"p"}`, `{"username":"u:v","password":"p"}`, `{"username":" u\n","password":"p\r\n"}`, `{"username":"u","password":"p\nq"}`,
 	`{"username":"ü","password":"pä\u2028"}`, `{"username":"Basic u","password":"p"}`, `{"username":"u","password":"p\ud800q"}`, `{"token":"t","username":"u","password":"p"}`,
+	`{"headers":{"CF-Access-Client-Id":"i","CF-Access-Client-Secret":"s"}}`, `{"token":"t","headers":{"x-gate":" g\n"}}`, `{"username":"u","password":"p","headers":{"X-MLFLOW-WORKSPACE":"team"}}`,
+	`{"headers":{"authorization":"Bearer t"}}`, `{"headers":{}}`, `{"headers":null}`, `{"headers":[]}`, `{"headers":{"X-Gate":17}}`, `{"headers":{"X-Gate":null}}`, `{"headers":{"X-Gate":""}}`,
+	`{"headers":{"X-Gate":"a","x-gate":"b"}}`, `{"headers":{"X Gate":"a"}}`, `{"headers":{"":"a"}}`, `{"headers":{"Host":"a"}}`, `{"headers":{"X-Mlflow-Workspace":"a"}}`, `{"headers":{"X-Gate":"a\nb"}}`,
+	`{"headers":{"X-Gate":"é"}}`, `{"headers":{"X-Gate":"p\ud800q"}}`, `{"headers":{"A":"1","B":{"C":"2"}}}`,
 	`{"token":"t","username":"u"}`, `{"Token":"t"}`, `{"token":"a","token":"b"}`, `{"data":{"data":{"token":"t"}}}`, `{"token":1e999}`, `{"token":"\q"}`, `{"token":"t"} x`, "{\"username\":\"u\",\"password\":\"p\xff\"}",
 }
 
@@ -93,6 +98,12 @@ func FuzzParseSecret(f *testing.F) {
 	}
 	_, err := secretsauth.ParseSecret(bytes.Repeat([]byte("x"), 1<<20))
 	words.learn(err)
+	for _, name := range headers.Known() { // these are repeated
+		for _, value := range []string{"1", `"x"`, `"\n."`} {
+			_, err := secretsauth.ParseSecret([]byte(`{"headers":{"` + name + `":` + value + `}}`))
+			words.learn(err)
+		}
+	}
 	wire := newWire(f)
 
 	f.Fuzz(func(t *testing.T, raw []byte, at uint) {
@@ -136,8 +147,8 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 }
 
-// header is the one value that s is sent as, or "" if it is refused.
-func (w *wire) header(t *testing.T, s secretsauth.Secret, mode secretsauth.AuthMode, name string) string {
+// sent are the headers that s is sent as, or nil if it is refused.
+func (w *wire) sent(t *testing.T, s secretsauth.Secret, mode secretsauth.AuthMode, name string) http.Header {
 	t.Helper()
 	rt, err := secretsauth.NewTransport(secretsauth.Static(s), secretsauth.Config{AllowedHosts: []string{"mlflow.test"}, Mode: mode, HeaderName: name, Base: w})
 	if err != nil {
@@ -153,13 +164,19 @@ func (w *wire) header(t *testing.T, s secretsauth.Secret, mode secretsauth.AuthM
 		if w.last != nil || !errors.Is(err, secretsauth.ErrInvalidSecret) {
 			t.Fatal("refused by another error than ErrInvalidSecret, or sent all the same")
 		}
-		return ""
+		return nil
 	}
 	_ = resp.Body.Close()
-	if len(w.last[name]) != 1 {
-		t.Fatalf("%d values of %s", len(w.last[name]), name)
+	for _, values := range w.last {
+		if len(values) != 1 {
+			t.Fatalf("%d values of one header", len(values))
+		}
 	}
-	return w.last[name][0]
+	_, token := s.Token()
+	if _, _, pair := s.UserPassword(); w.last.Get(name) == "" != (!token && !pair) {
+		t.Fatalf("%s does not carry what there is, or carries what there is not", name)
+	}
+	return w.last
 }
 
 func (w *wire) check(t *testing.T, s secretsauth.Secret) {
@@ -170,9 +187,9 @@ func (w *wire) check(t *testing.T, s secretsauth.Secret) {
 	user, password, pair := s.UserPassword()
 	for _, mode := range []secretsauth.AuthMode{secretsauth.AuthAuto, secretsauth.AuthBearer, secretsauth.AuthBasic} {
 		for _, name := range []string{"Authorization", "X-Api-Key"} {
-			value := w.header(t, s, mode, name)
-			if value == "" {
-				if mode == secretsauth.AuthAuto && name == "Authorization" {
+			sent := w.sent(t, s, mode, name)
+			if sent == nil {
+				if mode == secretsauth.AuthAuto && name == "Authorization" && s.Headers().Get(name) == "" {
 					t.Fatal("ParseSecret takes what cannot be sent")
 				}
 				continue
@@ -181,14 +198,21 @@ func (w *wire) check(t *testing.T, s secretsauth.Secret) {
 			if err != nil {
 				t.Fatal("the request of the test is none")
 			}
-			req.Header.Set(name, value)
+			req.Header = sent
 			if w.spy.dialled(req) == "" {
 				t.Fatalf("net/http refuses what is sent with mode %q in %s", mode, name)
 			}
-			if !isASCII(value) || strings.TrimSpace(value) != value { // HTTP/1 and HTTP/2 differ about these
-				t.Fatalf("what is sent with mode %q in %s has a space at its edge, or is not ASCII", mode, name)
+			for _, values := range sent {
+				if value := values[0]; !isASCII(value) || strings.TrimSpace(value) != value { // HTTP/1 and HTTP/2 differ about these
+					t.Fatalf("what is sent with mode %q in %s has a space at its edge, or is not ASCII", mode, name)
+				}
 			}
-			if u, p, ok := req.BasicAuth(); ok && pair && (u != user || p != password) {
+			for further, values := range s.Headers() {
+				if sent.Get(further) != values[0] {
+					t.Fatal("a further header is not sent as it is")
+				}
+			}
+			if u, p, ok := req.BasicAuth(); ok && pair && s.Headers().Get("Authorization") == "" && (u != user || p != password) {
 				t.Fatal("a server reads another username or password")
 			}
 		}
@@ -199,7 +223,14 @@ func (w *wire) check(t *testing.T, s secretsauth.Secret) {
 // checkAgain stores what was read, and reads it again.
 func (w *wire) checkAgain(t *testing.T, s secretsauth.Secret) {
 	t.Helper()
-	fields := map[string]string{}
+	fields := map[string]any{}
+	if further := s.Headers(); further != nil {
+		inner := map[string]string{}
+		for name, values := range further {
+			inner[name] = values[0]
+		}
+		fields["headers"] = inner
+	}
 	if token, ok := s.Token(); ok {
 		fields["token"] = token
 	}
@@ -222,6 +253,34 @@ func (w *wire) checkAgain(t *testing.T, s secretsauth.Secret) {
 	}
 }
 
+// FuzzFields reads any bytes with any names of fields. A name is the configuration's
+// and may be repeated; of what is stored an error shows nothing.
+func FuzzFields(f *testing.F) {
+	for _, seed := range secretSeeds {
+		f.Add([]byte(seed), "api_key", "user", "", "X-Gate=gate", uint(len(seed)/2))
+		f.Add([]byte(seed), "", "", "", "x-mlflow-workspace=token, X-Gate = username", uint(1))
+	}
+	f.Add([]byte(`{"api_key":"k","gate":"g"}`), "api_key", "", "", "X-Gate=gate", uint(13))
+	f.Add([]byte(`{"a":"u","b":"p","c":"g"}`), "", "a", "b", "Host=c", uint(9))
+	f.Add([]byte(`{"password":"p","username":"u","":"e"}`), "password", "password", "username", ",=,", uint(9))
+	wire := newWire(f)
+	f.Fuzz(func(t *testing.T, raw []byte, token, user, password, list string, at uint) {
+		if shows(token+" "+user+" "+password+" "+list, fuzzMark) {
+			return
+		}
+		fields := secretsauth.Fields{Token: token, Username: user, Password: password, Headers: list}
+		s, err := fields.Parse([]byte(marked(string(raw), at)))
+		switch {
+		case err == nil:
+			wire.check(t, s)
+		case !errors.Is(err, secretsauth.ErrInvalidSecret) && !errors.Is(err, secretsauth.ErrConfig) || !s.IsZero():
+			t.Fatal("the error is of another kind, or something comes with it")
+		case shows(err.Error(), fuzzMark):
+			t.Fatal("the error shows a part of the secret")
+		}
+	})
+}
+
 // FuzzRedaction prints secrets in every way, with any flags, from any place.
 func FuzzRedaction(f *testing.F) {
 	for _, seed := range []struct{ token, user, password, flags, verb string }{
@@ -240,6 +299,7 @@ func FuzzRedaction(f *testing.F) {
 			secretsauth.NewToken(marked(token, at)),
 			secretsauth.NewUserPassword(marked(user, at), marked(password, at)),
 			secretsauth.NewUserPassword(user, marked(password, at)),
+			secretsauth.NewToken(token).WithHeader(user, marked(password, at)).WithHeader(marked(user, at), password),
 		} {
 			for _, v := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 				if got := fmt.Sprintf(v, s); got != "[REDACTED]" {

@@ -108,13 +108,18 @@ func (p *leakyProvider) Fetch(context.Context) (secretsauth.Secret, error) {
 // looks at all that comes out.
 func TestS152TheLeakNet(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"token", "username and password"} {
+	for _, kind := range []string{"token", "username and password", "headers", "a token and a header"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			c := canary.New()
 			secret := secretsauth.NewToken(c)
-			if kind != "token" {
+			switch kind {
+			case "username and password":
 				secret = secretsauth.NewUserPassword("user", c)
+			case "headers":
+				secret = secretsauth.Secret{}.WithHeader("CF-Access-Client-Id", c).WithHeader("CF-Access-Client-Secret", c)
+			case "a token and a header":
+				secret = secret.WithHeader("X-Gate", c)
 			}
 			var answer func(http.ResponseWriter, *http.Request)
 			server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) { answer(rw, req) }))
@@ -143,9 +148,9 @@ func TestS152TheLeakNet(t *testing.T) {
 
 			ok := func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "ok") }
 			say := func(code int) func(http.ResponseWriter, *http.Request) {
-				return func(rw http.ResponseWriter, req *http.Request) { // S162: it echoes the header
+				return func(rw http.ResponseWriter, req *http.Request) { // S162: it echoes the headers
 					rw.WriteHeader(code)
-					_, _ = io.WriteString(rw, req.Header.Get("Authorization"))
+					_ = req.Header.Write(rw)
 				}
 			}
 			answer = ok
@@ -177,6 +182,10 @@ func TestS152TheLeakNet(t *testing.T) {
 				"S161 outside ASCII":     secretsauth.NewToken(c + "é"),
 				"a ready-made header":    secretsauth.NewToken("Basic " + c),
 				"S163 a colon":           secretsauth.NewUserPassword("a:b", c),
+				"a header's bad value":   secretsauth.NewToken(c).WithHeader("X-Gate", c+"\n"+c),
+				"a header's bad name":    secretsauth.NewToken(c).WithHeader(c+"=", c),
+				"a header not for it":    secretsauth.NewToken(c).WithHeader("Cookie", c),
+				"the credential's own":   secretsauth.NewToken(c).WithHeader("Authorization", c),
 				"zero":                   {},
 			} {
 				store.set(func(s *fakeStore) { s.secret, s.err = bad, nil })
@@ -209,6 +218,7 @@ func TestErrorsOfBadSecretsShowNoPartOfThem(t *testing.T) {
 		for _, whole := range []string{
 			`{"token":"` + c + `","username":"` + c + `","password":"` + c + `"}`,
 			`{"` + c + `":{"` + c + `":["` + c + `"]}}`,
+			`{"token":"` + c + `","headers":{"X-Gate":"` + c + `","` + c + `":"` + c + `"}}`,
 		} {
 			for i := range whole {
 				if _, err := secretsauth.ParseSecret([]byte(whole[:i])); err != nil {
@@ -226,6 +236,8 @@ func TestErrorsOfBadSecretsShowNoPartOfThem(t *testing.T) {
 		"S75 a JSON string":                  `"` + c + `"`,
 		"S160 a number that overflows":       `{"token":1e999,"password":"` + c + `"}`,
 		"S160 the name of a field":           `{"` + c + `":1}`,
+		"S160 the name of a header":          `{"headers":{"` + c + `":1}}`,
+		"S160 the value of a header":         `{"headers":{"X-Gate":["` + c + `"]}}`,
 		"S160 after the end of the object":   `{"token":"t"} ` + c,
 		"S160 a bad escape":                  `{"token":"\q` + c + `"}`,
 		"S161 a control character inside":    c + "\x1b" + c,

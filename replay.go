@@ -1,6 +1,7 @@
 package secretsauth
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,7 +49,7 @@ func (t *Transport) rejected(req *http.Request, body *announced, resp *http.Resp
 // replay sends req once more, with v, in place of a response that is discarded;
 // or returns that response if the request cannot be made again.
 func (t *Transport) replay(req *http.Request, body *announced, resp *http.Response, v *value) (*http.Response, error) {
-	if v.headers[t.form].err != nil {
+	if t.unfit(v) != nil {
 		return resp, nil
 	}
 	again := t.authorized(req, v)
@@ -81,6 +82,16 @@ func (t *Transport) replay(req *http.Request, body *announced, resp *http.Respon
 	return resp, nil
 }
 
+// noteSuccess tells the cache of a 2xx, which shows that the value is good.
+func (t *Transport) noteSuccess(ctx context.Context, resp *http.Response, v *value, sent mark) {
+	if resp.StatusCode/100 != 2 || !t.cache.succeed(v, sent) {
+		return
+	}
+	mode := v.headers[t.form].mode
+	t.log.InfoContext(ctx, fmt.Sprintf("Authentication successful (provider=%s, auth_mode=%s)", t.cache.name, mode),
+		"provider", t.cache.name, "auth_mode", string(mode), "key", t.cache.key)
+}
+
 // noteRejection counts, and warns once for each value and status.
 func (t *Transport) noteRejection(req *http.Request, v *value, s status) {
 	t.rejections.Add(1)
@@ -98,15 +109,15 @@ func replayable(req *http.Request) bool {
 }
 
 const (
-	// maxDrain of a rejected response's body is read so that its connection can
-	// be used again, for at most maxDrainTime; what is longer, or comes in drops,
-	// costs a new connection instead (S104–S106).
+	// maxDrain bytes of a rejected response's body are read, for at most
+	// maxDrainTime, so that its connection can be used again. A longer body, or one
+	// that comes in drops, costs a new connection instead (S104–S106).
 	maxDrain     = 64 << 10
 	maxDrainTime = 250 * time.Millisecond
 )
 
-// discard reads what little a body holds, and closes it before the replay, which
-// may need its connection (S107).
+// discard reads the rest of a short body and closes it. That comes before the replay,
+// which may need its connection (S107).
 func discard(body io.ReadCloser) {
 	if body == nil {
 		return

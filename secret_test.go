@@ -142,6 +142,21 @@ func TestS75S79S87ErrorsOfParseSecretNameFieldsAndNeverValues(t *testing.T) {
 	}
 }
 
+// What WithHeader makes is another secret; the one it is made of stays as it is.
+func TestWithHeaderChangesNothing(t *testing.T) {
+	t.Parallel()
+	one := secretsauth.NewToken("a").WithHeader("X-B", "2")
+	_, _ = one.WithHeader("X-A", "1"), one.WithHeader("X-B", "3")
+	if h := one.Headers(); len(h) != 1 || h.Get("X-B") != "2" {
+		t.Error("the secret has changed")
+	}
+	h := one.Headers()
+	h.Set("X-B", "3")
+	if one.Headers().Get("X-B") != "2" || secretsauth.NewToken("a").Headers() != nil {
+		t.Error("Headers gives what others hold too")
+	}
+}
+
 func TestSecretsAreEqualByWhatTheyHold(t *testing.T) {
 	t.Parallel()
 	token, pair := secretsauth.NewToken("a"), secretsauth.NewUserPassword("u", "p")
@@ -159,6 +174,11 @@ func TestSecretsAreEqualByWhatTheyHold(t *testing.T) {
 		{"token and pair", secretsauth.NewToken("u:p"), pair, false},
 		{"pair and bare text", pair, parsed, true},
 		{"another password", pair, secretsauth.NewUserPassword("u", "q"), false},
+		{"the same headers, in another order and spelling", token.WithHeader("A", "1").WithHeader("B", "2"), token.WithHeader("b", "2 ").WithHeader("a", "1"), true},
+		{"a header more", token, token.WithHeader("A", "1"), false},
+		{"another header", token.WithHeader("A", "1"), token.WithHeader("B", "1"), false},
+		{"another value of a header", token.WithHeader("A", "1"), token.WithHeader("A", "2"), false},
+		{"headers alone and nothing", secretsauth.Secret{}.WithHeader("A", "1"), secretsauth.Secret{}, false},
 		{"expiry and hints do not count", token, token.WithExpiry(time.Now()).WithTTL(time.Hour).WithMode(secretsauth.AuthBasic), true},
 		{"zero", secretsauth.Secret{}, secretsauth.Secret{}, true},
 		{"zero and a token", secretsauth.Secret{}, token, false},
@@ -167,7 +187,7 @@ func TestSecretsAreEqualByWhatTheyHold(t *testing.T) {
 			t.Errorf("%s: want %v", test.name, test.want)
 		}
 	}
-	if token.IsZero() || !(secretsauth.Secret{}).IsZero() {
+	if token.IsZero() || !(secretsauth.Secret{}).IsZero() || (secretsauth.Secret{}).WithHeader("A", "1").IsZero() {
 		t.Error("IsZero")
 	}
 }
@@ -188,6 +208,7 @@ func TestS155S156ASecretNeverPrints(t *testing.T) {
 	for name, s := range map[string]secretsauth.Secret{
 		"token":                 secretsauth.NewToken(c),
 		"username and password": secretsauth.NewUserPassword(c, c),
+		"headers":               secretsauth.Secret{}.WithHeader("X-Gate", c).WithHeader(c, c),
 	} {
 		h := holder{s, s, &s, []secretsauth.Secret{s}, map[string]secretsauth.Secret{"k": s}, s}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%p", "%T"} {
@@ -263,7 +284,7 @@ func printAndPanic(text, what string) {
 		func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
 		})}
-	for _, secret := range []secretsauth.Secret{s, secretsauth.NewToken(text + "\n" + text), secretsauth.NewUserPassword("u:v", text)} {
+	for _, secret := range []secretsauth.Secret{s, s.WithHeader("X-Gate", text), s.WithHeader(text, text+"\n"+text), secretsauth.NewToken(text + "\n" + text), secretsauth.NewUserPassword("u:v", text)} {
 		for _, logger := range []*slog.Logger{nil, slog.Default(), cfg.Logger} {
 			cfg.Logger = logger
 			rt, err := secretsauth.NewTransport(secretsauth.Static(secret), cfg)

@@ -4,13 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/mlflow-secrets-auth/secretsauth/internal/headers"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/hosts"
 )
 
@@ -22,6 +21,7 @@ type Transport struct {
 	hosts            *hosts.Memory
 	base             http.RoundTripper
 	header           string
+	along            []headers.Line // Config.Headers
 	form             form
 	keepCallerHeader bool
 	requireTLS       bool
@@ -53,6 +53,10 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	along, err := cfg.along()
+	if err != nil {
+		return nil, err
+	}
 	matcher, err := CompileHosts(cfg.AllowedHosts)
 	if err != nil {
 		return nil, err
@@ -68,6 +72,7 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 		hosts:            hosts.NewMemory(matcher.list),
 		base:             cfg.base(),
 		header:           header,
+		along:            along,
 		form:             formOf(cfg.Mode, header),
 		keepCallerHeader: cfg.KeepCallerHeader,
 		requireTLS:       cfg.RequireTLS,
@@ -85,9 +90,8 @@ func NewTransport(p Provider, cfg Config) (*Transport, error) {
 // RoundTrip sends req, with the credential if its host is allowed. See the
 // package comment for what it decides and when it sends twice. It does not
 // modify req and closes its body on every path; the response's Request is req.
-// Its errors are those of the base, of a body that is read ahead, req's own
-// context's, or an [*Error] when no credential could be had: then the request was
-// not sent.
+// Its errors are those of the base, those of a body that is read ahead, or one of this
+// package when no credential could be had: then the request was not sent.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.cache == nil || req.URL == nil {
 		return refuse(req, &Error{Kind: ErrConfig, Summary: "the transport is not ready, or the request has no URL",
@@ -102,7 +106,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.warn(req, host, "Credential withheld", why)
 		return t.send(req, req)
 	}
-	if t.keepCallerHeader && t.callersOwn(req) {
+	if t.keepCallerHeader && t.callersOwn(req, t.header) {
 		return t.send(req, req)
 	}
 	if host.PlainHTTP {
@@ -132,8 +136,11 @@ func (t *Transport) sendWithCredential(req *http.Request) (*http.Response, error
 	if err != nil {
 		return refuse(req, err)
 	}
-	if unfit := v.headers[t.form].err; unfit != nil { // a shared cache read it for another mode
-		return refuse(req, asError(unfit, t.cache.name, t.cache.key))
+	if unfit := t.unfit(v); unfit != nil { // a shared cache read it for another mode
+		return refuse(req, unfit)
+	}
+	if t.keepCallerHeader && t.callersFurther(req, v) {
+		return t.send(req, req)
 	}
 	sent, out := v.mark(), t.authorized(req, v)
 	body := announce(out)
@@ -149,25 +156,33 @@ func (t *Transport) sendWithCredential(req *http.Request) (*http.Response, error
 	return resp, nil
 }
 
-// authorized is a copy of req that carries v. Request and header value share one
-// allocation, so that a base that edits values in place cannot reach the cache.
+// authorized is a copy of req that carries v. Its header map is its own, and so are
+// the values that are not the caller's: a base that edits them cannot reach the cache.
 func (t *Transport) authorized(req *http.Request, v *value) *http.Request {
-	out := &struct {
+	h := &v.headers[t.form]
+	out := &struct { // in one allocation
 		request http.Request
 		value   [1]string
-	}{*req, [1]string{v.headers[t.form].value}}
-	header := maps.Clone(req.Header)
-	if header == nil {
-		header = make(http.Header, 1)
+	}{*req, [1]string{h.value}}
+	added := headers.Added{Own: headers.Line{Name: t.header}, Further: h.further, Along: t.along}
+	if h.value != "" {
+		added.Own.Values = out.value[:]
 	}
-	for name := range header {
-		if len(name) == len(t.header) && name != t.header && strings.EqualFold(name, t.header) {
-			delete(header, name) // net/http sends other spellings as well
-		}
-	}
-	header[t.header] = out.value[:]
-	out.request.Header = header
+	out.request.Header = added.To(req.Header)
 	return &out.request
+}
+
+// unfit says why v cannot be sent by this transport.
+func (t *Transport) unfit(v *value) error {
+	h := &v.headers[t.form]
+	why := h.err
+	if why == nil && h.further != nil {
+		why = clash(h.further, t.header)
+	}
+	if why != nil {
+		return asError(why, t.cache.name, t.cache.key)
+	}
+	return nil
 }
 
 // send hands out, which is req or a copy of it, to the base. The response's
@@ -210,40 +225,6 @@ func refuse(req *http.Request, err error) (*http.Response, error) {
 	return nil, err
 }
 
-// callersOwn reports whether the caller has set the header. A header that
-// http.Client built from userinfo in a redirect is not the caller's (S12). A bare
-// "Bearer" or "Basic" counts as no header (S64).
-func (t *Transport) callersOwn(req *http.Request) bool {
-	has := func(h http.Header) string {
-		for name, values := range h {
-			if !strings.EqualFold(name, t.header) || len(values) == 0 {
-				continue
-			}
-			if value := strings.TrimSpace(values[0]); !strings.EqualFold(value, "Bearer") && !strings.EqualFold(value, "Basic") {
-				return value
-			}
-		}
-		return ""
-	}
-	own := has(req.Header)
-	for first := req; own != "" && first.Response != nil; {
-		if first = first.Response.Request; has(first.Header) != own {
-			return false
-		}
-	}
-	return own != ""
-}
-
-// noteSuccess tells the cache of a 2xx, which shows that the value is good.
-func (t *Transport) noteSuccess(ctx context.Context, resp *http.Response, v *value, sent mark) {
-	if resp.StatusCode/100 != 2 || !t.cache.succeed(v, sent) {
-		return
-	}
-	mode := v.headers[t.form].mode
-	t.log.InfoContext(ctx, fmt.Sprintf("Authentication successful (provider=%s, auth_mode=%s)", t.cache.name, mode),
-		"provider", t.cache.name, "auth_mode", string(mode), "key", t.cache.key)
-}
-
 // Stats returns the transport's counters and those of its cache. They are read one
 // after the other, so that they may be off by what happens meanwhile.
 func (t *Transport) Stats() Stats {
@@ -266,7 +247,7 @@ func (t *Transport) ClearCache() {
 
 // Warm reads the secret now, unless it is cached, and checks that it can be
 // sent, so that a program can fail at its start and not at its first request. It
-// waits as a request does: its error is an [*Error], or ctx's own.
+// waits as a request does, and fails as a request does.
 func (t *Transport) Warm(ctx context.Context) error {
 	if t.cache == nil {
 		return &Error{Kind: ErrConfig, Summary: "the transport is not ready", Fix: "make it with NewTransport"}
@@ -275,10 +256,7 @@ func (t *Transport) Warm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if unfit := v.headers[t.form].err; unfit != nil {
-		return asError(unfit, t.cache.name, t.cache.key)
-	}
-	return nil
+	return t.unfit(v)
 }
 
 // Format writes the key of the secret, for every verb: fmt would walk into the

@@ -17,10 +17,13 @@ func (b nullBase) RoundTrip(*http.Request) (*http.Response, error) { return b.re
 // four headers.
 func warmTransport(tb testing.TB, hosts ...string) (*secretsauth.Transport, *http.Request) {
 	tb.Helper()
-	rt, err := secretsauth.NewTransport(secretsauth.Static(secretsauth.NewToken(canary.New())), secretsauth.Config{
-		AllowedHosts: hosts,
-		Base:         nullBase{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}},
-	})
+	return warmTransportOf(tb, secretsauth.NewToken(canary.New()), secretsauth.Config{AllowedHosts: hosts})
+}
+
+func warmTransportOf(tb testing.TB, secret secretsauth.Secret, cfg secretsauth.Config) (*secretsauth.Transport, *http.Request) {
+	tb.Helper()
+	cfg.Base = nullBase{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}
+	rt, err := secretsauth.NewTransport(secretsauth.Static(secret), cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -39,6 +42,17 @@ func warmTransport(tb testing.TB, hosts ...string) (*secretsauth.Transport, *htt
 
 func BenchmarkHit(b *testing.B) {
 	rt, req := warmTransport(b, "mlflow.company.com")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := rt.RoundTrip(req); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkHitOfSeveralHeaders(b *testing.B) {
+	secret := secretsauth.NewToken(canary.New()).WithHeader("CF-Access-Client-Id", "id").WithHeader("CF-Access-Client-Secret", canary.New())
+	rt, req := warmTransportOf(b, secret, secretsauth.Config{AllowedHosts: []string{"mlflow.company.com"}})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := rt.RoundTrip(req); err != nil {

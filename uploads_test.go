@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -112,6 +113,9 @@ var protocols = map[string]func(*testing.T, http.Handler) (url string, base *htt
 	"HTTP/2": func(t *testing.T, handler http.Handler) (string, *http.Transport, func() int64) {
 		s := httptest.NewUnstartedServer(handler)
 		s.EnableHTTP2 = true
+		// net/http sends trailers even after an early answer, which Go's own HTTP/2 server
+		// takes for a violation of the protocol, and says so.
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
 		s.StartTLS()
 		t.Cleanup(s.Close)
 		return s.URL, s.Client().Transport.(*http.Transport), func() int64 { return 0 }
@@ -405,27 +409,26 @@ func openFile(t *testing.T, content string) *os.File {
 	return f
 }
 
-// What net/http says of a length that is not kept, it says of a body that was read
-// ahead as well, as soon, and without sending it again by itself.
+// A length that is not kept is net/http's to complain of, at once and without sending the
+// request again by itself. In which words depends on which of its goroutines is first;
+// TestF18BodiesThatAreReadAhead shows that it is given the same to send.
 func TestF18ALengthThatIsNotKeptFailsAsEver(t *testing.T) {
 	t.Parallel()
 	for name, announced := range map[string]int64{"shorter than announced": 10, "longer than announced": 2} {
 		for protocol, start := range protocols {
-			t.Run(name+", "+protocol, func(t *testing.T) {
-				t.Parallel()
-				over := make(chan struct{})
-				defer close(over)
-				var sends atomic.Int32
-				server := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-					sends.Add(1)
-					if _, err := io.ReadAll(req.Body); err == nil {
-						<-over // it has all that was announced, and would answer
-					}
-					panic(http.ErrAbortHandler)
-				})
-				var said [2]string
-				for i, limit := range []int64{0, 1 << 10} {
-					address, base, _ := start(t, server)
+			for _, limit := range []int64{0, 1 << 10} {
+				t.Run(fmt.Sprintf("%s, BufferBodies %d, %s", name, limit, protocol), func(t *testing.T) {
+					t.Parallel()
+					over := make(chan struct{})
+					defer close(over)
+					var sends atomic.Int32
+					address, base, _ := start(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+						sends.Add(1)
+						if _, err := io.ReadAll(req.Body); err == nil {
+							<-over // it has all that was announced, and would answer
+						}
+						panic(http.ErrAbortHandler)
+					}))
 					w := newWorld(t)
 					rt, err := newTransport(w.store, secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, Base: base, BufferBodies: limit})
 					if err != nil {
@@ -439,18 +442,13 @@ func TestF18ALengthThatIsNotKeptFailsAsEver(t *testing.T) {
 					resp, err := netted{rt}.RoundTrip(req)
 					if err == nil {
 						_ = resp.Body.Close()
-						t.Fatalf("status %d, want an error", resp.StatusCode)
 					}
-					said[i] = err.Error()
+					if err == nil || ctx.Err() != nil || sends.Load() > 1 {
+						t.Errorf("%v after %d sends, want an error of net/http's at once", err, sends.Load())
+					}
 					body.wantClosedOnce(t)
-				}
-				if said[0] != said[1] {
-					t.Errorf("with the body read ahead: %s\nwithout: %s", said[1], said[0])
-				}
-				if n := sends.Load(); n > 2 {
-					t.Errorf("two requests were sent %d times", n)
-				}
-			})
+				})
+			}
 		}
 	}
 }

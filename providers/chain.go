@@ -64,8 +64,15 @@ func (c *chain) Fetch(ctx context.Context) (secretsauth.Secret, error) {
 	return secretsauth.Secret{}, allFailed(failed)
 }
 
-// fetch gives p its share of the time that is left for it and those after it.
-func fetch(ctx context.Context, p secretsauth.Provider, left int) (secretsauth.Secret, error) {
+// fetch gives p its share of the time that is left for it and those after it. If p
+// panics, as a vendor's client may on an answer that it does not expect, the next store
+// is asked.
+func fetch(ctx context.Context, p secretsauth.Provider, left int) (_ secretsauth.Secret, err error) {
+	defer func() {
+		if recover() != nil { // with the secret, perhaps
+			err = &secretsauth.Error{Provider: p.Name(), Kind: secretsauth.ErrUnavailable, Summary: "the provider panicked"}
+		}
+	}()
 	if end, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(left))

@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
@@ -72,15 +74,32 @@ func (d *disclosure) recipient(name, address string) (*url.URL, error) {
 	return u, nil
 }
 
-// header is the value that a request to u carries.
-func (d *disclosure) header(ctx context.Context, u *url.URL) (string, error) {
+// headers are what a request to u carries, the one that d.name names first.
+func (d *disclosure) headers(ctx context.Context, u *url.URL) ([]header, error) {
 	sent, err := inspect.Header(ctx, d.store, d.config, u)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	value := sent.Get(d.name)
-	if value == "" {
-		return "", refusal("the library gives no credential to "+inspect.Printable(u.Host), "mlflow-secrets-auth hosts "+u.Scheme+"://"+inspect.Printable(u.Host))
+	var all []header
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		for _, value := range sent[name] {
+			all = append(all, header{name, value})
+		}
 	}
-	return value, nil
+	if len(all) == 0 {
+		return nil, refusal("the library gives no credential to "+inspect.Printable(u.Host), "mlflow-secrets-auth hosts "+u.Scheme+"://"+inspect.Printable(u.Host))
+	}
+	slices.SortStableFunc(all, func(a, b header) int {
+		switch d.name {
+		case a.name:
+			return -1
+		case b.name:
+			return 1
+		}
+		return 0
+	})
+	return all, nil
 }
+
+// header is one line of a request's head.
+type header struct{ name, value string }

@@ -17,6 +17,7 @@ import (
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/child"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/headers"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/proxy"
 )
 
@@ -35,7 +36,8 @@ func newExec() *cobra.Command {
 		Long: `exec reads the credential and runs a program that finds it where every MLflow
 client looks: in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or in
 MLFLOW_TRACKING_TOKEN. The program keeps what it was started with: for one that
-outlives a rotation take --proxy.
+outlives a rotation take --proxy. So do for a secret of several headers: MLflow's
+variables are for the header Authorization alone.
 
 With --proxy the program never holds the credential. It gets a proxy of its own, on
 this machine's loopback and for as long as it runs, as MLFLOW_TRACKING_URI, and in
@@ -119,14 +121,27 @@ func (x *execution) run(ctx context.Context, command []string) (code int, err er
 		return child.Failed, refusal("MLFLOW_AUTH_HEADER_NAME is "+d.name+", and MLflow's variables are for the header Authorization alone",
 			"use --proxy, which sends any header")
 	}
-	authorization, err := d.header(ctx, server)
+	sent, err := d.headers(ctx, server)
 	if err != nil {
 		return child.Failed, err
+	}
+	var authorization string
+	var also []string
+	for _, h := range sent {
+		switch h.name {
+		case "Authorization":
+			authorization = h.value
+		case headers.Workspace: // which MLflow's clients send by themselves
+			also = append(also, "MLFLOW_WORKSPACE="+h.value)
+		default:
+			return child.Failed, refusal("the secret has other headers than Authorization, and MLflow's variables are for that one alone",
+				"use exec --proxy, which sends all of them")
+		}
 	}
 	if strings.HasPrefix(authorization, "Bearer ") && credentialsFile() {
 		d.config.Logger.Warn("The program gets a token, but MLflow's Python client prefers the username and password of ~/.mlflow/credentials: move that file away, or use --proxy")
 	}
-	return x.start(ctx, d, child.Environment{TrackingURI: server.String(), Authorization: authorization}, command)
+	return x.start(ctx, d, child.Environment{TrackingURI: server.String(), Authorization: authorization, Also: also}, command)
 }
 
 // server is the tracking server.
@@ -187,7 +202,7 @@ func (x *execution) start(ctx context.Context, d *disclosure, e child.Environmen
 
 // behindProxy runs the program with a proxy of its own.
 func (x *execution) behindProxy(ctx context.Context, d *disclosure, server *url.URL, again, command []string) (int, error) {
-	if _, err := d.header(ctx, server); err != nil {
+	if _, err := d.headers(ctx, server); err != nil {
 		return child.Failed, err // now, and not at the program's first request
 	}
 	if x.tls.ca == "" {

@@ -14,6 +14,8 @@ func newHeader() *cobra.Command {
 		Use:   "header URL",
 		Short: "Print the header with the credential, for curl and the like",
 		Long: `header prints the header line that a request to URL needs, as "Authorization: …".
+If the secret has further headers, or MLFLOW_WORKSPACE is set, it prints a line for
+each.
 
 It is the one command whose output is the credential: give it to a program, not to
 a file or a log. On a terminal it refuses, unless --force says that the screen may
@@ -35,9 +37,9 @@ could not be read, and 2 for a usage error.`,
 				return failure(cmd, refusal("the terminal would show the credential",
 					"give the output to a program, as in `mlflow-secrets-auth header --help`, or show it with --force"))
 			}
-			line, err := headerFor(cmd.Context(), args[0], plainHTTP)
-			if err == nil {
-				_, err = fmt.Fprintln(out, line)
+			all, err := headersFor(cmd.Context(), args[0], plainHTTP)
+			for i := 0; i < len(all) && err == nil; i++ {
+				_, err = fmt.Fprintf(out, "%s: %s\n", all[i].name, all[i].value)
 			}
 			if err != nil {
 				return failure(cmd, err)
@@ -50,19 +52,15 @@ could not be read, and 2 for a usage error.`,
 	return cmd
 }
 
-func headerFor(ctx context.Context, address string, plainHTTP bool) (line string, err error) {
+func headersFor(ctx context.Context, address string, plainHTTP bool) ([]header, error) {
 	d, err := newDisclosure(ctx, plainHTTP)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	address, _, _ = strings.Cut(address, "?") // a request's whole URL will do
 	u, err := d.recipient("the URL", address)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	value, err := d.header(ctx, u)
-	if err != nil {
-		return "", err
-	}
-	return d.name + ": " + value, nil
+	return d.headers(ctx, u)
 }

@@ -88,7 +88,7 @@ func collect(cmd *cobra.Command) info {
 	i := info{build: thisBuild(), Problems: []problem{}}
 	each, enabling := providers.EachFromEnv(cmd.Context())
 	i.Problems = append(i.Problems, told(enabling)...)
-	usable := false
+	usable, general := false, enabling // what is wrong with the variables of no provider in particular
 	for _, slug := range providers.Names() {
 		p := provider{Name: slug, Status: "disabled", Problems: []problem{}, Settings: []setting{}}
 		for _, e := range each {
@@ -98,6 +98,7 @@ func collect(cmd *cobra.Command) info {
 			p.Status = "enabled"
 			if e.Err != nil {
 				p.Status, p.Problems = "misconfigured", told(e.Err)
+				general = env.Problems(general, e.Err)
 			} else {
 				usable = true
 				if k, ok := e.Provider.(secretsauth.Keyed); ok {
@@ -113,7 +114,7 @@ func collect(cmd *cobra.Command) info {
 		i.Problems = append(i.Problems, told(err)...)
 	}
 	i.OK = usable && err == nil
-	i.Settings = values("", env.Problems(enabling, err))
+	i.Settings = values("", env.Problems(general, err))
 	if i.Hosts = cfg.AllowedHosts; i.Hosts == nil {
 		i.Hosts = []string{}
 	}

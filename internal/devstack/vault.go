@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,7 +24,7 @@ type Vault struct {
 }
 
 type version struct {
-	data    map[string]string
+	data    any // of JSON
 	created time.Time
 }
 
@@ -42,10 +43,15 @@ func StartVault(token string) (*Vault, error) {
 }
 
 // Write stores a new version of a secret, as "vault kv put secret/PATH" does.
-func (v *Vault) Write(path string, data map[string]string) {
+func (v *Vault) Write(path string, data map[string]string) { v.write(path, maps.Clone(data)) }
+
+// WriteJSON does so with a JSON object, as "vault kv put secret/PATH @FILE" does.
+func (v *Vault) WriteJSON(path, data string) { v.write(path, json.RawMessage(data)) }
+
+func (v *Vault) write(path string, data any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.secrets[path] = append(v.secrets[path], version{maps.Clone(data), time.Now().UTC()})
+	v.secrets[path] = append(v.secrets[path], version{data, time.Now().UTC()})
 }
 
 // Reads is how often a secret has been read.

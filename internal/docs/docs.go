@@ -86,6 +86,7 @@ var byVariable = map[string]string{
 	"AllowedHosts": "`MLFLOW_SECRETS_ALLOWED_HOSTS`",
 	"Mode":         ofProviders("_AUTH_MODE"),
 	"HeaderName":   "`MLFLOW_AUTH_HEADER_NAME`",
+	"Headers":      "one of them: `MLFLOW_WORKSPACE`",
 	"TTL":          ofProviders("_TTL_SEC"),
 	"MaxStale":     "`MLFLOW_SECRETS_MAX_STALE_SEC`",
 	"Logger":       "its level: `MLFLOW_SECRETS_LOG_LEVEL`",

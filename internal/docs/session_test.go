@@ -193,7 +193,7 @@ func TestMetricsAreAllThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := proxy.New(ctx, secretsauth.Static(secretsauth.NewUserPassword("trainer", canary.New())), secretsauth.Config{},
+	p, err := proxy.New(ctx, secretsauth.Static(secretsauth.NewUserPassword("trainer", canary.New()).WithExpiry(time.Now().Add(time.Hour))), secretsauth.Config{},
 		proxy.Config{Upstream: upstream, Listen: "127.0.0.1:0", ClientToken: "token", Admin: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

@@ -172,7 +172,7 @@ func (r *run) settings() {
 func (r *run) allowList() {
 	r.own.always("hosts.allowlist", func(context.Context) inspect.Finding {
 		if r.noConfig != nil {
-			return inspect.Failed("the settings of the transport cannot be used", r.noConfig)
+			return several("the settings of the transport cannot be used", env.Each(r.noConfig))
 		}
 		cfg, hosts := r.config, r.hosts
 		const fix = "export MLFLOW_SECRETS_ALLOWED_HOSTS=mlflow.company.com"

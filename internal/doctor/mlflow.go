@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -150,6 +151,9 @@ func (s *server) withCredential(ctx context.Context) inspect.Finding {
 			"grant the user a permission at the MLflow server; some proxies say 403 of a wrong token too: then compare it")
 	case a.status == http.StatusOK && (len(a.body) == maxBody || json.Unmarshal(a.body, &v) == nil): // one that was cut is long enough
 		return inspect.Passed("a search of experiments answers 200 OK")
+	case a.status >= 400 && a.status < 500 && bytes.Contains(bytes.ToLower(a.body), []byte("workspace")):
+		return inspect.Broken("the server wants another workspace, or none", "a search of experiments is answered with "+statusText(a.status)+", and a text about workspaces",
+			"export MLFLOW_WORKSPACE=team-a, with a workspace of the server that the user may use; unset it if the server has none")
 	}
 	return inspect.Broken("this is not MLflow's API", "a search of experiments is answered with "+statusText(a.status),
 		"check the URL, its path included: MLflow's API is expected below it")

@@ -163,6 +163,14 @@ func TestWhatATrackingServerMayAnswer(t *testing.T) {
 			}
 			return false
 		}}, "mlflow.authenticated", inspect.Fail, []string{"not MLflow's API"}},
+		{"a server with workspaces, asked without one", mlflow{version: "3.18.0", change: func(w http.ResponseWriter, req *http.Request, known bool) bool {
+			if known && req.URL.Path != "/version" {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"error_code":"INVALID_PARAMETER_VALUE","message":"Workspace context is required"}`)
+				return true
+			}
+			return false
+		}}, "mlflow.authenticated", inspect.Fail, []string{"workspace", "400", "export MLFLOW_WORKSPACE="}},
 		{"old", mlflow{version: "2.9.2"}, "mlflow.version", inspect.Warn, []string{"MLflow 2.9.2", "older than 2.20.4", "pip install"}},
 		{"old by a little", mlflow{version: "2.20.3"}, "mlflow.version", inspect.Warn, []string{"older than 2.20.4"}},
 		{"a version of the server's own", mlflow{version: "3.18.0.dev0"}, "mlflow.version", inspect.Pass, []string{"MLflow 3.18.0.dev0"}},

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -87,6 +88,12 @@ func (v *visit) format(p *patient, read inspect.Finding) {
 		if ok {
 			holds = append(holds, "a username and password")
 		}
+		switch n := len(s.Headers()); {
+		case n > 0 && len(holds) == 0:
+			holds = append(holds, count(n, "header"))
+		case n > 0:
+			holds = append(holds, count(n, "further header"))
+		}
 		summary := "holds " + strings.Join(holds, " and ")
 		switch {
 		case user == "admin" && (password == "password1234" || password == "password"):
@@ -105,29 +112,46 @@ func (v *visit) format(p *patient, read inspect.Finding) {
 // header builds the header the way a transport does.
 func (v *visit) header(r *run, p *patient) {
 	v.required("auth.header", func(ctx context.Context) inspect.Finding {
-		cfg := secretsauth.Config{AllowedHosts: []string{nowhere.Host}, HeaderName: r.config.HeaderName}
+		cfg := secretsauth.Config{AllowedHosts: []string{nowhere.Host}, HeaderName: r.config.HeaderName, Headers: r.config.Headers}
 		sent, err := inspect.Header(ctx, secretsauth.Static(p.secret), cfg, nowhere)
 		if err != nil {
 			p.secret = secretsauth.Secret{}
 			return inspect.Failed("the secret does not fit the mode", err)
 		}
-		return inspect.Passed(masked(sent))
+		return inspect.Passed(masked(sent, r.config.HeaderName))
 	})
 }
 
 // nowhere is a server that there is not (RFC 2606).
 var nowhere = &url.URL{Scheme: "https", Host: "mlflow.invalid", Path: "/"}
 
-// masked is the one header of sent, without its value.
-func masked(sent http.Header) string {
-	for name, values := range sent {
-		scheme, rest, ok := strings.Cut(values[0], " ")
-		if ok && rest != "" && (scheme == "Bearer" || scheme == "Basic") {
-			return name + ": " + scheme + " ****"
-		}
-		return name + ": ****"
+// masked are the headers that are sent, without their values; the one that carries the
+// credential comes first.
+func masked(sent http.Header, own string) string {
+	if own == "" {
+		own = "Authorization"
 	}
-	return "no header"
+	var first, others []string
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		if !strings.EqualFold(name, own) {
+			others = append(others, name+": ****")
+			continue
+		}
+		shown := "****"
+		if scheme, rest, ok := strings.Cut(sent.Get(name), " "); ok && rest != "" && (scheme == "Bearer" || scheme == "Basic") {
+			shown = scheme + " ****"
+		}
+		first = append(first, name+": "+shown)
+	}
+	return strings.Join(append(first, others...), ", ")
+}
+
+// count is "a header" or "3 headers".
+func count(n int, what string) string {
+	if n == 1 {
+		return "a " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // ttlName is the variable of how long a provider's values are kept.

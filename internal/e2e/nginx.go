@@ -14,8 +14,7 @@ import (
 	"testing"
 )
 
-// frontDoor is nginx in front of MLflow: it wants a Bearer token, and knocks at
-// MLflow with a password of its own.
+// frontDoor is nginx in front of MLflow, which lets in who knows a secret.
 type frontDoor struct {
 	t       *testing.T
 	url     string
@@ -23,17 +22,56 @@ type frontDoor struct {
 	dir     string
 	process *process
 	mlflow  *mlflowServer
+	asks    doorman
 }
 
+// doorman is what a door asks for.
+type doorman struct {
+	refusal int                             // the status for who does not know the secret
+	knows   func(secret string) string      // nginx's map of a request to $allowed
+	knock   func(secret string) http.Header // what gets in
+	pass    string                          // what nginx does with the headers
+}
+
+// startFrontDoor wants a Bearer token, and knocks at MLflow with a password of its own.
 func startFrontDoor(t *testing.T, m *mlflowServer, token string) *frontDoor {
 	t.Helper()
-	d := &frontDoor{t: t, dir: t.TempDir(), mlflow: m}
+	admin := m.admin.http.Transport.(basic)
+	password := base64.StdEncoding.EncodeToString([]byte(admin.user + ":" + admin.password))
+	return startDoor(t, m, token, doorman{
+		refusal: http.StatusUnauthorized,
+		knows: func(token string) string {
+			return `map $http_authorization $allowed { default 0; "Bearer ` + token + `" 1; }`
+		},
+		knock: func(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} },
+		pass:  `proxy_set_header Authorization "Basic ` + password + `";`,
+	})
+}
+
+// startAccess wants the two headers of Cloudflare Access, and leaves the rest to MLflow.
+func startAccess(t *testing.T, m *mlflowServer, id, secret string) *frontDoor {
+	t.Helper()
+	return startDoor(t, m, secret, doorman{
+		refusal: http.StatusForbidden,
+		knows: func(secret string) string {
+			return `map "$http_cf_access_client_id $http_cf_access_client_secret" $allowed { default 0; "` + id + " " + secret + `" 1; }`
+		},
+		knock: func(secret string) http.Header {
+			return http.Header{"Cf-Access-Client-Id": {id}, "Cf-Access-Client-Secret": {secret}}
+		},
+		pass: `proxy_set_header Cf-Access-Client-Id ""; proxy_set_header Cf-Access-Client-Secret "";`,
+	})
+}
+
+func startDoor(t *testing.T, m *mlflowServer, secret string, asks doorman) *frontDoor {
+	t.Helper()
+	d := &frontDoor{t: t, dir: t.TempDir(), mlflow: m, asks: asks}
 	err := onFreePort(func(port string) error {
 		d.url, d.port = "http://127.0.0.1:"+port, port
-		d.configure(token)
+		d.configure(secret)
 		cmd := nginxCommand(d.dir, d.config())
 		var err error
-		d.process, err = start(filepath.Join(d.dir, "log"), cmd, answers(d.url, http.StatusUnauthorized))
+		d.process, err = start(filepath.Join(d.dir, "log"), cmd, answers(d.url, asks.refusal))
 		return err
 	})
 	if err != nil {
@@ -75,38 +113,36 @@ http {
 
 func (d *frontDoor) config() string { return filepath.Join(d.dir, "nginx.conf") }
 
-func (d *frontDoor) configure(token string) {
+func (d *frontDoor) configure(secret string) {
 	d.t.Helper()
 	upstream, err := url.Parse(d.mlflow.url)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	admin := d.mlflow.admin.http.Transport.(basic)
-	password := base64.StdEncoding.EncodeToString([]byte(admin.user + ":" + admin.password))
 	text := fmt.Sprintf(`%[1]s
   client_max_body_size 0;
   map_hash_bucket_size 256;
-  map $http_authorization $allowed { default 0; "Bearer %[2]s" 1; }
+  %[2]s
   server {
     listen 127.0.0.1:%[3]s;
-    if ($allowed = 0) { return 401; }
+    if ($allowed = 0) { return %[7]d; }
     location / {
       proxy_pass %[4]s;
       proxy_set_header Host %[5]s;
-      proxy_set_header Authorization "Basic %[6]s";
+      %[6]s
     }
   }
 }
-`, nginxHead(d.dir), token, d.port, d.mlflow.url, upstream.Host, password)
+`, nginxHead(d.dir), d.asks.knows(secret), d.port, d.mlflow.url, upstream.Host, d.asks.pass, d.asks.refusal)
 	if err := os.WriteFile(d.config(), []byte(text), 0o600); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-// rotate accepts token from now on, and no other.
-func (d *frontDoor) rotate(token string) {
+// rotate lets in who knows this secret from now on, and nobody else.
+func (d *frontDoor) rotate(secret string) {
 	d.t.Helper()
-	d.configure(token)
+	d.configure(secret)
 	if err := syscall.Kill(d.process.cmd.Process.Pid, syscall.SIGHUP); err != nil {
 		d.t.Fatal(err)
 	}
@@ -116,7 +152,7 @@ func (d *frontDoor) rotate(token string) {
 			return err
 		}
 		req.Close = true // a connection of the old configuration answers by it
-		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header = d.asks.knock(secret)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return err

@@ -124,30 +124,31 @@ func (w *world) admin() {
 }
 
 // train runs train.py through two rotations: one while batches are logged, and one
-// between the upload and the download of a large artifact.
-func (w *world) train(python *service) {
+// between the upload and the download of an artifact.
+func (w *world) train(python *service, rotate func()) {
 	w.Helper()
 	python.await(`^started`)
 	python.await(`^logged 300`)
-	w.rotateStore()
-	w.rotateServer()
+	rotate()
 	python.await(`^logged [0-9]+`)
 	python.await(`^logged [0-9]+`)
 	python.say("enough")
 	python.await(`^uploaded`)
 	w.old, w.fresh = w.fresh, w.old
-	w.rotateStore()
-	w.rotateServer()
+	rotate()
 	python.say("go on")
 	done := python.await(`^done ([0-9]+)`)
 	if err := python.wait(); err != nil {
 		w.Errorf("%v", err)
 	}
-	w.Logf("%s values logged, an artifact of %d MB up and down, a model registered, through two rotations", done[1], megabytes)
+	w.Logf("%s values logged, an artifact up and down, a model registered, through two rotations", done[1])
 }
 
-// megabytes is the size of the artifact.
-const megabytes = 200
+// storeFirst rotates in the order that is recommended.
+func (w *world) storeFirst() {
+	w.rotateStore()
+	w.rotateServer()
+}
 
 func python() (string, string) { return bin("mlflow", "python"), "testdata/train.py" }
 
@@ -161,7 +162,7 @@ func TestPythonThroughTheProxy(t *testing.T) {
 	interpreter, script := python()
 	w.train(serve(t, joined(machine(t), map[string]string{
 		"MLFLOW_TRACKING_URI": url, "MLFLOW_TRACKING_TOKEN": token, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
-	}), interpreter, script, "200"))
+	}), interpreter, script, "200"), w.storeFirst)
 
 	control := ""
 	for _, pair := range proxy.cmd.Env {
@@ -189,9 +190,31 @@ func TestPythonByExec(t *testing.T) {
 	child := serve(t, joined(machine(t), s.environ(), allowed, map[string]string{
 		"MLFLOW_TRACKING_URI": mlflow.url, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
 	}), program, "exec", "--proxy", "--", interpreter, script, "200")
-	w.train(child)
+	w.train(child, w.storeFirst)
 	if form := shownIn(child.stderr.String(), w.old) + shownIn(child.stderr.String(), w.fresh); form != "" {
 		t.Errorf("the log shows the password, %s", form)
+	}
+}
+
+// TestF20PythonByExecWhereTheServerIsChangedFirst: the store follows 2 s later, as with
+// the rotations that AWS manages. With RotationWait no call of the client fails: it would
+// end the training.
+func TestF20PythonByExecWhereTheServerIsChangedFirst(t *testing.T) {
+	s := inOpenBao(t, openbao, byAppRole, 2)
+	w := newWorld(t, s)
+	w.admin()
+	interpreter, script := python()
+	child := serve(t, joined(machine(t), s.environ(), allowed, map[string]string{
+		"MLFLOW_TRACKING_URI": mlflow.url, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true",
+		"MLFLOW_SECRETS_ROTATION_WAIT_SEC": "60",
+	}), program, "exec", "--proxy", "--", interpreter, script, "5")
+	w.train(child, func() {
+		w.rotateServer()
+		time.Sleep(2 * time.Second) // the gap that it is about
+		w.rotateStore()
+	})
+	if n := strings.Count(child.stderr.String(), "Credential rejected by the server: 401"); n == 0 {
+		t.Errorf("no request was rejected, so nothing was waited for; the log:\n%s", child.stderr)
 	}
 }
 

@@ -65,6 +65,38 @@ func TestRunThroughRotation(t *testing.T) {
 	})
 }
 
+// TestRunThroughARotationAtCloudflareAccess has two headers of a gateway beside MLflow's
+// own password in one secret, in fields that the environment names. The gateway's secret
+// is rotated in the middle of the run, then MLflow's password.
+func TestRunThroughARotationAtCloudflareAccess(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		t.Run(fmt.Sprintf("KV version %d", version), func(t *testing.T) {
+			w := newWorld(t, inOpenBao(t, openbao, byAppRole, version))
+			id, old, fresh := canary.New()+".access", canary.New(), canary.New()
+			stored := map[string]string{"user": w.user, "pass": w.old, "cf_id": id, "cf_secret": old}
+			w.store.put(stored)
+			door := startAccess(t, mlflow, id, old)
+			t.Setenv("MLFLOW_SECRETS_FIELD_USERNAME", "user")
+			t.Setenv("MLFLOW_SECRETS_FIELD_PASSWORD", "pass")
+			t.Setenv("MLFLOW_SECRETS_HEADERS", "CF-Access-Client-Id=cf_id, CF-Access-Client-Secret=cf_secret")
+			w.connectByEnvironment(door.url)
+			w.logRunThrough(func() {
+				stored["cf_secret"] = fresh
+				w.store.put(stored)
+				door.rotate(fresh)
+			})
+			w.logRun(func() {
+				stored["pass"] = w.fresh
+				w.store.put(stored)
+				w.rotateServer()
+			})
+			if s := w.rt.Stats(); s.Fetches != 3 || s.Retries != s.Rejections {
+				t.Errorf("%+v, want 3 reads of the store, and a replay for each rejection", s)
+			}
+		})
+	}
+}
+
 const (
 	workers      = 4
 	batch        = 50

@@ -34,6 +34,7 @@ type store struct {
 	password string
 	err      error
 	reads    int
+	further  http.Header // headers of the secret
 }
 
 func (*store) Name() string { return "fake" }
@@ -43,7 +44,11 @@ func (s *store) Fetch(context.Context) (secretsauth.Secret, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
-	return secretsauth.NewUserPassword("trainer", s.password), s.err
+	secret := secretsauth.NewUserPassword("trainer", s.password)
+	for name := range s.further {
+		secret = secret.WithHeader(name, s.further.Get(name))
+	}
+	return secret, s.err
 }
 
 func (s *store) set(password string, err error) {

@@ -64,7 +64,7 @@ func TestTheTableIsTheCodes(t *testing.T) {
 	}
 }
 
-var ours = regexp.MustCompile(`^MLFLOW_(SECRETS_|AUTH_HEADER_|VAULT_|AWS_|AZURE_)[A-Z0-9_]+$`)
+var ours = regexp.MustCompile(`^MLFLOW_((SECRETS_|AUTH_HEADER_|VAULT_|AWS_|AZURE_)[A-Z0-9_]+|WORKSPACE)$`)
 
 // The README's table holds every variable of this module's own.
 func TestTheReadmeHoldsTheTable(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/fields"
 )
 
 // Config says which secret, where, and as whom. SecretName is required, and a
@@ -49,6 +50,11 @@ type Config struct {
 	RoleSessionName string
 	ExternalID      string
 
+	// Fields are the names of the fields in the stored JSON, where they are not token,
+	// username and password. MLFLOW_SECRETS_FIELD_TOKEN, …_USERNAME, …_PASSWORD,
+	// MLFLOW_SECRETS_HEADERS.
+	Fields secretsauth.Fields
+
 	// TTL and Mode go with the secret, as hints for a cache
 	// ([secretsauth.Secret.WithTTL], WithMode). Default: no hint; a negative TTL is
 	// refused. MLFLOW_AWS_TTL_SEC, MLFLOW_AWS_AUTH_MODE.
@@ -79,6 +85,7 @@ func ConfigFromEnv() (Config, error) {
 		TTL:           env.TTL("MLFLOW_AWS_TTL_SEC", log),
 		Mode:          secretsauth.AuthMode(env.Get("MLFLOW_AWS_AUTH_MODE")),
 		MaxAttempts:   env.Attempts(log),
+		Fields:        fields.FromEnv(),
 	}
 	if env.Get("AWS_WEB_IDENTITY_TOKEN_FILE") == "" {
 		cfg.RoleARN = env.Get("AWS_ROLE_ARN")
@@ -105,7 +112,7 @@ func (c *Config) check() (target, aws.Config, error) {
 	}
 	t, badTarget := c.resolve()
 	sdk, badSDK := c.load(t)
-	return t, sdk, env.Problems(badTarget, badMode, badTTL, badSDK)
+	return t, sdk, env.Problems(badTarget, badMode, badTTL, fields.Check(name, &c.Fields), badSDK)
 }
 
 // String names the secret.

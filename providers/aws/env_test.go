@@ -64,6 +64,13 @@ func TestConfigFromEnv(t *testing.T) {
 		{"mode, bad", map[string]string{"MLFLOW_AWS_AUTH_MODE": "digest"}, nil, "MLFLOW_AWS_AUTH_MODE"},
 		{"attempts", map[string]string{"MLFLOW_SECRETS_MAX_RETRIES": "5"}, func(c aws.Config) bool { return c.MaxAttempts == 5 }, ""},
 		{"attempts, bad: the default", map[string]string{"MLFLOW_SECRETS_MAX_RETRIES": "0"}, func(c aws.Config) bool { return c.MaxAttempts == 0 }, ""},
+		{"fields", map[string]string{"MLFLOW_SECRETS_FIELD_TOKEN": " key ", "MLFLOW_SECRETS_FIELD_USERNAME": "user", "MLFLOW_SECRETS_FIELD_PASSWORD": "pass", "MLFLOW_SECRETS_HEADERS": " X-Gate=gate\t"},
+			func(c aws.Config) bool {
+				return c.Fields == secretsauth.Fields{Token: "key", Username: "user", Password: "pass", Headers: "X-Gate=gate"}
+			}, ""},
+		{"fields, empty", map[string]string{"MLFLOW_SECRETS_FIELD_TOKEN": "", "MLFLOW_SECRETS_FIELD_USERNAME": " ", "MLFLOW_SECRETS_FIELD_PASSWORD": "", "MLFLOW_SECRETS_HEADERS": " "},
+			func(c aws.Config) bool { return c.Fields == secretsauth.Fields{} }, ""},
+		{"headers from fields, bad", map[string]string{"MLFLOW_SECRETS_HEADERS": "CANARY"}, nil, "MLFLOW_SECRETS_HEADERS (Config.Fields.Headers)"},
 		{"a key with a newline", map[string]string{"AWS_SECRET_ACCESS_KEY": "CANARY-key\n"}, nil, "AWS_SECRET_ACCESS_KEY"},
 		{"a token file with a space", map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": " "}, nil, "AWS_WEB_IDENTITY_TOKEN_FILE"},
 		{"an endpoint with a space", map[string]string{"AWS_ENDPOINT_URL": " http://127.0.0.1:1"}, func(aws.Config) bool { return true }, ""},

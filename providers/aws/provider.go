@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/fields"
 )
 
 // name is the provider's slug.
@@ -25,6 +26,7 @@ type Provider struct {
 	target target
 	region string
 	role   string // to assume, or ""
+	fields secretsauth.Fields
 	ttl    time.Duration
 	mode   secretsauth.AuthMode
 
@@ -45,7 +47,7 @@ func New(cfg Config) (*Provider, error) {
 	}
 	t.region = sdk.Region // for good, whatever the profile says later
 	via := cfg.httpClient(sdk)
-	p := &Provider{target: t, region: t.region, role: strings.TrimSpace(cfg.RoleARN), ttl: cfg.TTL, mode: cfg.Mode, via: via}
+	p := &Provider{target: t, region: t.region, role: strings.TrimSpace(cfg.RoleARN), fields: cfg.Fields, ttl: cfg.TTL, mode: cfg.Mode, via: via}
 	p.connect = func() (*session, error) {
 		sdk, err := cfg.load(t)
 		if err != nil {
@@ -147,13 +149,10 @@ func (p *Provider) parse(out *secretsmanager.GetSecretValueOutput) (secretsauth.
 	default:
 		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, "the secret has no value", p.putFix("store it again"), nil)
 	}
-	secret, err := secretsauth.ParseSecret(raw)
+	secret, err := p.fields.Parse(raw)
 	if err != nil {
-		summary := secretsauth.ErrInvalidSecret.Error()
-		if cause, ok := errors.AsType[*secretsauth.Error](err); ok {
-			summary = cause.Summary
-		}
-		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, summary, p.putFix("store it again"), nil)
+		summary, fix := fields.Explain(p.fields, err, p.putFix("store it again"))
+		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, summary, fix, nil)
 	}
 	return secret.WithTTL(p.ttl).WithMode(p.mode), nil
 }

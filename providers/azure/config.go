@@ -9,6 +9,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/fields"
 )
 
 // Config says which secret, of which vault. VaultURL and SecretName are required.
@@ -35,6 +36,11 @@ type Config struct {
 	// is not looked up at login.microsoft.com first. An authority on the loopback
 	// interface never is.
 	DisableInstanceDiscovery bool
+
+	// Fields are the names of the fields in the stored JSON, where they are not token,
+	// username and password. MLFLOW_SECRETS_FIELD_TOKEN, …_USERNAME, …_PASSWORD,
+	// MLFLOW_SECRETS_HEADERS.
+	Fields secretsauth.Fields
 
 	// TTL and Mode go with the secret, as hints for a cache
 	// ([secretsauth.Secret.WithTTL], WithMode). Default: no hint; a negative TTL is
@@ -67,6 +73,7 @@ func ConfigFromEnv() (Config, error) {
 		Mode:          secretsauth.AuthMode(env.Get("MLFLOW_AZURE_AUTH_MODE")),
 		TTL:           env.TTL("MLFLOW_AZURE_TTL_SEC", log),
 		MaxAttempts:   env.Attempts(log),
+		Fields:        fields.FromEnv(),
 	}
 	if _, err := cfg.check(); err != nil {
 		return Config{}, err
@@ -88,7 +95,7 @@ func (c *Config) check() (target, error) {
 		badTTL = badConfig("MLFLOW_AZURE_TTL_SEC (Config.TTL) is negative", "unset it for the default")
 	}
 	_, badChoice := selectedCredentials()
-	return t, env.Problems(badTarget, badMode, badTTL, badChoice)
+	return t, env.Problems(badTarget, badMode, badTTL, fields.Check(name, &c.Fields), badChoice)
 }
 
 // String names the secret.

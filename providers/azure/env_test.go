@@ -64,11 +64,14 @@ func TestConfigFromEnv(t *testing.T) {
 		{name: "spaces", vars: minimal("MLFLOW_AZURE_KEY_VAULT_URL", " "+vaultURL+"\n", "MLFLOW_AZURE_SECRET_NAME", "\tmlflow-auth ")},
 		{name: "everything", vars: minimal(
 			"MLFLOW_AZURE_SECRET_VERSION", " 0a1b ", "AZURE_AUTHORITY_HOST", " https://login.microsoftonline.us/ ", "MLFLOW_AZURE_TTL_SEC", " 60",
-			"MLFLOW_AZURE_AUTH_MODE", " Basic", "MLFLOW_SECRETS_MAX_RETRIES", "5 ", "AZURE_TOKEN_CREDENTIALS", " prod "),
-			want: azure.Config{SecretVersion: "0a1b", AuthorityHost: "https://login.microsoftonline.us/", TTL: time.Minute, Mode: secretsauth.AuthBasic, MaxAttempts: 5}},
+			"MLFLOW_AZURE_AUTH_MODE", " Basic", "MLFLOW_SECRETS_MAX_RETRIES", "5 ", "AZURE_TOKEN_CREDENTIALS", " prod ",
+			"MLFLOW_SECRETS_FIELD_TOKEN", " key ", "MLFLOW_SECRETS_FIELD_USERNAME", "user", "MLFLOW_SECRETS_FIELD_PASSWORD", "pass", "MLFLOW_SECRETS_HEADERS", " X-Gate=gate\t"),
+			want: azure.Config{SecretVersion: "0a1b", AuthorityHost: "https://login.microsoftonline.us/", TTL: time.Minute, Mode: secretsauth.AuthBasic, MaxAttempts: 5,
+				Fields: secretsauth.Fields{Token: "key", Username: "user", Password: "pass", Headers: "X-Gate=gate"}}},
 		{name: "empty", vars: minimal(
 			"MLFLOW_AZURE_SECRET_VERSION", "", "AZURE_AUTHORITY_HOST", " ", "MLFLOW_AZURE_TTL_SEC", "", "MLFLOW_AZURE_AUTH_MODE", " ",
-			"MLFLOW_SECRETS_MAX_RETRIES", "", "AZURE_TOKEN_CREDENTIALS", "", "AZURE_CLIENT_ID", "", "AZURE_TENANT_ID", " ")},
+			"MLFLOW_SECRETS_MAX_RETRIES", "", "AZURE_TOKEN_CREDENTIALS", "", "AZURE_CLIENT_ID", "", "AZURE_TENANT_ID", " ",
+			"MLFLOW_SECRETS_FIELD_TOKEN", "", "MLFLOW_SECRETS_FIELD_USERNAME", " ", "MLFLOW_SECRETS_FIELD_PASSWORD", "", "MLFLOW_SECRETS_HEADERS", " ")},
 		{name: "attempts: text", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "many"), log: "MLFLOW_SECRETS_MAX_RETRIES"},
 		{name: "attempts: zero", vars: minimal("MLFLOW_SECRETS_MAX_RETRIES", "0"), log: "MLFLOW_SECRETS_MAX_RETRIES"},
 		{name: "ttl: text", vars: minimal("MLFLOW_AZURE_TTL_SEC", "5m"), log: "MLFLOW_AZURE_TTL_SEC"},
@@ -95,7 +98,7 @@ func TestConfigFromEnv(t *testing.T) {
 
 // fields shows what Config's own format hides.
 func fields(c azure.Config) []any {
-	return []any{c.VaultURL, c.SecretName, c.SecretVersion, c.AuthorityHost, c.TTL, c.Mode, c.MaxAttempts}
+	return []any{c.VaultURL, c.SecretName, c.SecretVersion, c.AuthorityHost, c.TTL, c.Mode, c.MaxAttempts, c.Fields}
 }
 
 func TestBadEnvironment(t *testing.T) {
@@ -144,6 +147,7 @@ func TestBadEnvironment(t *testing.T) {
 		{"authority with userinfo", minimal("AZURE_AUTHORITY_HOST", "https://"+hidden+"@login"), "AZURE_AUTHORITY_HOST"},
 		{"authority with a tenant", minimal("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/"+hidden), "AZURE_AUTHORITY_HOST"},
 		{"credentials", minimal("AZURE_TOKEN_CREDENTIALS", hidden), "AZURE_TOKEN_CREDENTIALS"},
+		{"headers from fields", minimal("MLFLOW_SECRETS_HEADERS", hidden), "MLFLOW_SECRETS_HEADERS (Config.Fields.Headers)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			setenv(t, c.vars)

@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/fields"
 )
 
 // name is the provider's slug.
@@ -24,6 +25,7 @@ type Provider struct {
 	target  target
 	link    *link
 	session atomic.Pointer[session] // with the login in use; nil: to be made anew
+	fields  secretsauth.Fields
 	ttl     time.Duration
 	mode    secretsauth.AuthMode
 }
@@ -38,7 +40,7 @@ func New(cfg Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{target: t, link: newLink(t, cfg), ttl: cfg.TTL, mode: cfg.Mode}
+	p := &Provider{target: t, link: newLink(t, cfg), fields: cfg.Fields, ttl: cfg.TTL, mode: cfg.Mode}
 	if _, err := p.current(); err != nil {
 		return nil, err
 	}
@@ -153,9 +155,10 @@ func (p *Provider) credential(answer azsecrets.Secret) (secretsauth.Secret, erro
 	if answer.Value == nil {
 		return secretsauth.Secret{}, p.invalid("has no value", p.setSecret())
 	}
-	secret, err := secretsauth.ParseSecret([]byte(*answer.Value))
-	if cause, ok := errors.AsType[*secretsauth.Error](err); ok {
-		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, cause.Summary, p.setSecret(), nil)
+	secret, err := p.fields.Parse([]byte(*answer.Value))
+	if err != nil {
+		summary, fix := fields.Explain(p.fields, err, p.setSecret())
+		return secretsauth.Secret{}, p.failure(secretsauth.ErrInvalidSecret, summary, fix, nil)
 	}
 	if a := answer.Attributes; a != nil && a.Expires != nil {
 		secret = secret.WithExpiry(*a.Expires)

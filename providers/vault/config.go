@@ -10,6 +10,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/fields"
 )
 
 // Config says which secret, of which Vault, and how to log in. Address,
@@ -54,6 +55,11 @@ type Config struct {
 	// "kubernetes". MLFLOW_VAULT_AUTH_MOUNT.
 	AuthMount string
 
+	// Fields are the names of the fields in the stored JSON, where they are not token,
+	// username and password. MLFLOW_SECRETS_FIELD_TOKEN, …_USERNAME, …_PASSWORD,
+	// MLFLOW_SECRETS_HEADERS.
+	Fields secretsauth.Fields
+
 	// TTL and Mode go with the secret, as hints for a cache
 	// ([secretsauth.Secret.WithTTL], WithMode). Default: no hint; a negative TTL is
 	// refused. MLFLOW_VAULT_TTL_SEC, MLFLOW_VAULT_AUTH_MODE.
@@ -90,6 +96,7 @@ func ConfigFromEnv() (Config, error) {
 		TTL:                 env.TTL("MLFLOW_VAULT_TTL_SEC", log),
 		Mode:                secretsauth.AuthMode(env.Get("MLFLOW_VAULT_AUTH_MODE")),
 		MaxAttempts:         env.Attempts(log),
+		Fields:              fields.FromEnv(),
 	}
 	var badVersion error
 	// Another version than the one that was asked for would be another secret,
@@ -124,7 +131,7 @@ func (c *Config) check() (target, login, error) {
 	if c.TTL < 0 {
 		badTTL = badConfig("MLFLOW_VAULT_TTL_SEC (Config.TTL) is negative", "leave it zero for the default")
 	}
-	return t, how, env.Problems(unresolved, noLogin, badMode, badTTL, badVariables())
+	return t, how, env.Problems(unresolved, noLogin, badMode, badTTL, fields.Check(name, &c.Fields), badVariables())
 }
 
 // String names address, path and way to log in. Of a Config that does not resolve it

@@ -57,15 +57,18 @@ func TestConfigFromEnv(t *testing.T) {
 		{name: "everything", vars: minimal(
 			"VAULT_NAMESPACE", " admin ", "VAULT_ROLE_ID", "r ", "VAULT_SECRET_ID", " s", "MLFLOW_VAULT_K8S_ROLE", "k",
 			"MLFLOW_VAULT_K8S_TOKEN_PATH", "/tmp/t ", "MLFLOW_VAULT_AUTH_MOUNT", " m", "MLFLOW_VAULT_SECRET_VERSION", " 3 ",
-			"MLFLOW_VAULT_TTL_SEC", "60", "MLFLOW_VAULT_AUTH_MODE", " Bearer", "MLFLOW_SECRETS_MAX_RETRIES", "5"),
+			"MLFLOW_VAULT_TTL_SEC", "60", "MLFLOW_VAULT_AUTH_MODE", " Bearer", "MLFLOW_SECRETS_MAX_RETRIES", "5",
+			"MLFLOW_SECRETS_FIELD_TOKEN", " key ", "MLFLOW_SECRETS_FIELD_USERNAME", "user", "MLFLOW_SECRETS_FIELD_PASSWORD", "pass", "MLFLOW_SECRETS_HEADERS", " X-Gate=gate\t"),
 			want: vault.Config{
 				Token: rootToken, Namespace: "admin", RoleID: "r", SecretID: "s", KubernetesRole: "k", KubernetesTokenPath: "/tmp/t",
 				AuthMount: "m", SecretVersion: 3, TTL: time.Minute, Mode: secretsauth.AuthBearer, MaxAttempts: 5,
+				Fields: secretsauth.Fields{Token: "key", Username: "user", Password: "pass", Headers: "X-Gate=gate"},
 			}},
 		{name: "empty", vars: minimal(
 			"VAULT_NAMESPACE", "", "VAULT_ROLE_ID", " ", "VAULT_SECRET_ID", "", "MLFLOW_VAULT_K8S_ROLE", "", "MLFLOW_VAULT_K8S_TOKEN_PATH", "",
 			"MLFLOW_VAULT_AUTH_MOUNT", "", "MLFLOW_VAULT_SECRET_VERSION", " ", "MLFLOW_VAULT_TTL_SEC", "", "MLFLOW_VAULT_AUTH_MODE", "",
-			"MLFLOW_SECRETS_MAX_RETRIES", ""),
+			"MLFLOW_SECRETS_MAX_RETRIES", "", "MLFLOW_SECRETS_FIELD_TOKEN", "", "MLFLOW_SECRETS_FIELD_USERNAME", " ", "MLFLOW_SECRETS_FIELD_PASSWORD", "",
+			"MLFLOW_SECRETS_HEADERS", " "),
 			want: vault.Config{Token: rootToken}},
 		{name: "approle", vars: minimal("VAULT_TOKEN", "", "VAULT_ROLE_ID", "r", "VAULT_SECRET_ID", "s"), want: vault.Config{RoleID: "r", SecretID: "s"}},
 		{name: "kubernetes", vars: minimal("VAULT_TOKEN", "", "MLFLOW_VAULT_K8S_ROLE", "k"), want: vault.Config{KubernetesRole: "k"}},
@@ -99,7 +102,7 @@ func TestConfigFromEnv(t *testing.T) {
 // fields shows what Config's own format hides; the values are this test's.
 func fields(c vault.Config) []any {
 	return []any{c.Address, c.Namespace, c.SecretPath, c.SecretVersion, c.Token, c.RoleID, c.SecretID, c.KubernetesRole,
-		c.KubernetesTokenPath, c.AuthMount, c.TTL, c.Mode, c.MaxAttempts}
+		c.KubernetesTokenPath, c.AuthMount, c.TTL, c.Mode, c.MaxAttempts, c.Fields}
 }
 
 func TestBadEnvironment(t *testing.T) {
@@ -153,6 +156,7 @@ func TestBadEnvironment(t *testing.T) {
 		{name: "timeout", vars: minimal("VAULT_CLIENT_TIMEOUT", hidden), names: "VAULT_CLIENT_TIMEOUT"},
 		{name: "timeout: negative", vars: minimal("VAULT_CLIENT_TIMEOUT", "-5s"), names: "VAULT_CLIENT_TIMEOUT"},
 		{name: "headers", vars: minimal("VAULT_HEADERS", hidden), names: "VAULT_HEADERS"},
+		{name: "headers from fields", vars: minimal("MLFLOW_SECRETS_HEADERS", hidden), names: "MLFLOW_SECRETS_HEADERS (Config.Fields.Headers)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			setenv(t, c.vars)

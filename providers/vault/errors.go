@@ -70,8 +70,11 @@ func (p *Provider) goneVersion(m metadata, e engine) error {
 }
 
 func (p *Provider) invalid(e engine, summary string) error {
-	return newError(secretsauth.ErrInvalidSecret, summary,
-		fmt.Sprintf("store it again with `vault kv put %s token=…`, or username=… password=…", e.cliPath()))
+	return newError(secretsauth.ErrInvalidSecret, summary, putFix(e))
+}
+
+func putFix(e engine) string {
+	return fmt.Sprintf("store it again with `vault kv put %s token=…`, or username=… password=…", e.cliPath())
 }
 
 func (p *Provider) notKV(e engine) error {

@@ -25,6 +25,7 @@ type Provider struct {
 	timeout  time.Duration
 	attempts int
 	login    login
+	fields   secretsauth.Fields
 	ttl      time.Duration
 	mode     secretsauth.AuthMode
 
@@ -52,6 +53,7 @@ func New(cfg Config) (*Provider, error) {
 		timeout:  timeout,
 		attempts: env.BoundAttempts(cfg.MaxAttempts),
 		login:    how,
+		fields:   cfg.Fields,
 		ttl:      cfg.TTL,
 		mode:     cfg.Mode,
 	}, nil

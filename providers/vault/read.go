@@ -3,13 +3,13 @@ package vault
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/mlflow-secrets-auth/secretsauth"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/fields"
 )
 
 // found says what became of reading one place. The later it comes in this list, the
@@ -128,11 +128,12 @@ func (s *session) parseV2(a answer, e engine) (secretsauth.Secret, found, error)
 }
 
 func (s *session) parse(data []byte, e engine) (secretsauth.Secret, error) {
-	secret, err := secretsauth.ParseSecret(data)
-	if cause, ok := errors.AsType[*secretsauth.Error](err); ok {
-		return secretsauth.Secret{}, s.invalid(e, cause.Summary)
+	secret, err := s.fields.Parse(data)
+	if err != nil {
+		summary, fix := fields.Explain(s.fields, err, putFix(e))
+		return secretsauth.Secret{}, newError(secretsauth.ErrInvalidSecret, summary, fix)
 	}
-	return secret, err
+	return secret, nil
 }
 
 // notThere tells the kinds of 404 apart.
