@@ -3,6 +3,7 @@ package secretsauth_test
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -266,5 +267,38 @@ func TestFurtherHeadersOnTheWire(t *testing.T) {
 	_ = resp.Body.Close()
 	if !slices.Equal(got["Cf-Access-Client-Secret"], []string{gate}) || got.Get("X-Mlflow-Workspace") != "team" || got.Get("Authorization") != "" {
 		t.Error("not what was to be sent")
+	}
+}
+
+// KeepCallerHeader is decided by a header that only the stored secret names, so the body
+// may have been read ahead by then. On the wire the request is what the caller made of it.
+func TestARequestThatKeepsItsHeaderIsUntouchedWhateverWasReadAhead(t *testing.T) {
+	t.Parallel()
+	secret := secretsauth.NewToken(canary.New()).WithHeader("X-Gate", canary.New())
+	var got *http.Request
+	var body string
+	rt, err := newTransport(secretsauth.Static(secret), secretsauth.Config{
+		AllowedHosts: []string{"mlflow.test"}, KeepCallerHeader: true, BufferBodies: 1 << 10,
+		Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+			text, err := io.ReadAll(req.Body)
+			got, body = req, string(text)
+			return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, err
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://mlflow.test/", io.MultiReader(strings.NewReader("metrics")))
+	req.Header.Set("X-Gate", "mine")
+	resp, err := netted{rt}.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if body != "metrics" || got.ContentLength != req.ContentLength || got.GetBody != nil || got.Header.Get("X-Gate") != "mine" || got.Header.Get("Authorization") != "" {
+		t.Errorf("body of %d bytes, announced as %d, X-Gate %q", len(body), got.ContentLength, got.Header.Get("X-Gate"))
+	}
+	if resp.Request != req || rt.Stats().Rejections != 0 {
+		t.Error("its 401 counts as a rejection, or its response is not the request's")
 	}
 }

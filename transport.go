@@ -122,7 +122,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := t.sendWithCredential(ready)
+	resp, err := t.sendWithCredential(req, ready)
 	if resp != nil {
 		resp.Request = req
 	}
@@ -130,8 +130,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // sendWithCredential is the second half of RoundTrip: the value, the header, the base,
-// and what follows from a rejection.
-func (t *Transport) sendWithCredential(req *http.Request) (*http.Response, error) {
+// and what follows from a rejection. req is the request that was asked for, or a copy of
+// it whose body has been read ahead.
+func (t *Transport) sendWithCredential(asked, req *http.Request) (*http.Response, error) {
 	v, err := t.cache.get(req.Context())
 	if err != nil {
 		return refuse(req, err)
@@ -140,7 +141,9 @@ func (t *Transport) sendWithCredential(req *http.Request) (*http.Response, error
 		return refuse(req, unfit)
 	}
 	if t.keepCallerHeader && t.callersFurther(req, v) {
-		return t.send(req, req)
+		untouched := *asked
+		untouched.Body = req.Body // which may have been read ahead
+		return t.send(asked, &untouched)
 	}
 	sent, out := v.mark(), t.authorized(req, v)
 	body := announce(out)

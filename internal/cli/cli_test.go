@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 			store.Write("mlflow/token", map[string]string{"token": password})
 			store.Write("mlflow/both", map[string]string{"token": password, "username": "trainer", "password": password})
 			store.WriteJSON("mlflow/gate", `{"token":"`+password+`","headers":{"X-Gate":"`+password+`","X-MLFLOW-WORKSPACE":"team-s"}}`)
+			store.WriteJSON("mlflow/swapped", `{"headers":{"`+password+`":"X-Gate"}}`)
 			store.WriteJSON("mlflow/alone", `{"headers":{"CF-Access-Client-Id":"id","CF-Access-Client-Secret":"`+password+`"}}`)
 			store.Write("mlflow/flat", map[string]string{"api_key": password, "user": "trainer", "pass": password, "gate": password})
 			server, err := devstack.StartMLflow("trainer", password)

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/mlflow-secrets-auth/secretsauth"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/env"
+	"github.com/mlflow-secrets-auth/secretsauth/internal/headers"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/inspect"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/settings"
 	"github.com/mlflow-secrets-auth/secretsauth/internal/store"
@@ -118,7 +120,7 @@ func (v *visit) header(r *run, p *patient) {
 			p.secret = secretsauth.Secret{}
 			return inspect.Failed("the secret does not fit the mode", err)
 		}
-		return inspect.Passed(masked(sent, r.config.HeaderName))
+		return inspect.Passed(masked(sent, r.config))
 	})
 }
 
@@ -126,15 +128,21 @@ func (v *visit) header(r *run, p *patient) {
 var nowhere = &url.URL{Scheme: "https", Host: "mlflow.invalid", Path: "/"}
 
 // masked are the headers that are sent, without their values; the one that carries the
-// credential comes first.
-func masked(sent http.Header, own string) string {
-	if own == "" {
-		own = "Authorization"
+// credential comes first. A name that is stored in the secret may be a secret that was
+// put in the wrong place, so it is shown only if it is known or configured too.
+func masked(sent http.Header, cfg secretsauth.Config) string {
+	own := cmp.Or(cfg.HeaderName, "Authorization")
+	listed, _ := headers.List(env.Get("MLFLOW_SECRETS_HEADERS"))
+	shownAs := func(name string) string {
+		if cfg.Headers.Get(name) != "" || slices.ContainsFunc(listed, func(l headers.From) bool { return l.Name == name }) {
+			return name
+		}
+		return cmp.Or(headers.Named(name), "another header")
 	}
 	var first, others []string
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
 		if !strings.EqualFold(name, own) {
-			others = append(others, name+": ****")
+			others = append(others, shownAs(name)+": ****")
 			continue
 		}
 		shown := "****"

@@ -35,14 +35,14 @@ func Check(provider string, f *secretsauth.Fields) error {
 }
 
 // Explain is what is wrong with a secret, and what to do about it: storeIt says how to
-// store one. Where the names of the fields are the user's own, it is what
-// [secretsauth.Fields.Parse] says, which knows them.
+// store a token again. Where the names of the fields are the user's own, or the headers
+// are wrong, it is what [secretsauth.Fields.Parse] says, which knows them.
 func Explain(f secretsauth.Fields, err error, storeIt string) (summary, fix string) {
 	cause, ok := errors.AsType[*secretsauth.Error](err)
 	switch {
 	case !ok:
 		return secretsauth.ErrInvalidSecret.Error(), storeIt
-	case f == secretsauth.Fields{}:
+	case f == secretsauth.Fields{} && strings.HasPrefix(cause.Fix, `store {"token":`):
 		return cause.Summary, storeIt
 	}
 	return cause.Summary, cause.Fix

@@ -58,6 +58,11 @@ func TestExplain(t *testing.T) {
 	if summary, fix := fields.Explain(secretsauth.Fields{}, err, "store it"); summary != "secret is empty" || fix != "store it" {
 		t.Errorf("%q, %q", summary, fix)
 	}
+	const list = `{"headers":[]}`
+	_, headers := secretsauth.ParseSecret([]byte(list))
+	if summary, fix := fields.Explain(secretsauth.Fields{}, headers, "store it"); !strings.Contains(summary, `"headers"`) || !strings.Contains(fix, "headers") {
+		t.Errorf("%q, %q: the fix is not about headers", summary, fix)
+	}
 	if _, fix := fields.Explain(secretsauth.Fields{Token: "api_key"}, err, "store it"); fix == "store it" || fix == "" {
 		t.Errorf("the fix %q does not know the names of the fields", fix)
 	}
