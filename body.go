@@ -19,7 +19,7 @@ import (
 // sent as if it had not been read, and net/http complains as it always does. After an
 // error the body is closed.
 func (t *Transport) readAhead(req *http.Request) (*http.Request, error) {
-	if t.bufferBodies == 0 || replayable(req) || announces(req) || req.ContentLength > t.bufferBodies {
+	if replayable(req) || announces(req) || req.ContentLength > t.bufferBodies {
 		return req, nil
 	}
 	limit, known := t.bufferBodies, req.ContentLength > 0 // with a body, 0 means unknown too

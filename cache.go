@@ -25,8 +25,9 @@ type Cache struct {
 	provider Provider
 	name     string
 	key      string
-	unusable error // why no Fetch can succeed, or nil
-	cfg      Config
+	unusable error         // why no Fetch can succeed, or nil
+	ttl      time.Duration // Config.TTL; 0: by the provider's hint
+	maxStale time.Duration
 	timeout  time.Duration // of one read, all stores of the provider together
 	form     form          // how the secret will be sent: a value must allow it
 	log      *slog.Logger
@@ -81,7 +82,8 @@ func (l *lease) covers(now time.Time) bool {
 // every Fetch returns an error that wraps [ErrConfig]. A cache around a cache serves no
 // purpose: rejections reach only the outer one.
 func NewCache(p Provider, cfg Config) *Cache {
-	c := &Cache{provider: p, cfg: cfg, log: cfg.logger(), random: rand.Float64, counters: new(counters)}
+	c := &Cache{provider: p, ttl: cfg.TTL, maxStale: cfg.maxStale(), timeout: cfg.fetchTimeout(),
+		log: cfg.logger(), random: rand.Float64, counters: new(counters)}
 	if c.unusable = c.identify(); c.unusable == nil {
 		c.unusable = cfg.checkCache()
 	}
@@ -244,7 +246,7 @@ func (c *Cache) current(now time.Time) *lease {
 	if at < l.readAt {
 		// The clock was set back, so the age is not known: expired as of now.
 		l.readAt, l.refreshAt, l.expiresAt = at, at, at
-		l.staleUntil = min(l.staleUntil, at+int64(c.cfg.maxStale()))
+		l.staleUntil = min(l.staleUntil, at+int64(c.maxStale))
 	}
 	granted := *l
 	granted.until = l.expiresAt

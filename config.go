@@ -111,9 +111,9 @@ const (
 	maxRotationWait = time.Hour
 )
 
-// ttl is how long s is kept; what the caller says wins over the provider's hint.
-func (c Config) ttl(s Secret) time.Duration {
-	ttl := c.TTL
+// keptFor returns how long a cache keeps s: ttl, which is [Config.TTL], or else the
+// provider's hint.
+func (s Secret) keptFor(ttl time.Duration) time.Duration {
 	if ttl == 0 {
 		ttl = s.ttl
 	}

@@ -179,8 +179,8 @@ func (c *Cache) adopt(f *flight, v *value, now time.Time) {
 	c.last, c.failure, c.failing = v, nil, backoff{}
 
 	l := &lease{value: v, readAt: now.UnixNano(), validUntil: fresh.expiry}
-	l.expiresAt = l.readAt + int64(c.cfg.ttl(fresh))
-	l.staleUntil = l.expiresAt + int64(c.cfg.maxStale())
+	l.expiresAt = l.readAt + int64(fresh.keptFor(c.ttl))
+	l.staleUntil = l.expiresAt + int64(c.maxStale)
 	// Compared as times: an expiry far off, such as one in the year 9999, does not
 	// fit into an int64 of nanoseconds.
 	if end := fresh.expiry; !end.IsZero() && end.Before(time.Unix(0, l.staleUntil)) {
@@ -208,7 +208,7 @@ func (c *Cache) keepBefore(v *value, now time.Time) {
 	if c.lease == nil || old.accepted.Load() == 0 || old.distrusted() {
 		return
 	}
-	v.before, v.beforeUntil = old, now.Add(c.cfg.ttl(old.secret))
+	v.before, v.beforeUntil = old, now.Add(old.secret.keptFor(c.ttl))
 	if end := time.Unix(0, c.lease.staleUntil); end.Before(v.beforeUntil) {
 		v.beforeUntil = end
 	}
@@ -252,7 +252,6 @@ func capitalise(text string) string {
 // identify asks the provider for its name, its key and how many stores it asks. One
 // that panics here is most likely a nil pointer in an interface.
 func (c *Cache) identify() (err error) {
-	c.timeout = c.cfg.fetchTimeout()
 	if c.provider == nil {
 		return errNoProvider
 	}

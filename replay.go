@@ -9,6 +9,27 @@ import (
 	"time"
 )
 
+// exchange sends out, which is req with v, and looks at what the server says of v.
+func (t *Transport) exchange(req, out *http.Request, body *announced, v *value) (*http.Response, error) {
+	sent := v.mark()
+	resp, err := t.send(req, out)
+	if err != nil {
+		return resp, err
+	}
+	if s := t.verdict(resp); s != 0 {
+		return t.rejected(req, body, resp, v, s, sent)
+	}
+	t.noteSuccess(req.Context(), resp, v, sent)
+	return resp, nil
+}
+
+// exchangeAnnounced is exchange for a request with an announced body. It is apart because
+// a defer is felt by every request.
+func (t *Transport) exchangeAnnounced(req, out *http.Request, body *announced, v *value) (*http.Response, error) {
+	defer body.settle()
+	return t.exchange(req, out, body, v)
+}
+
 // verdict is the status by which the server has rejected the credential, or 0.
 func (t *Transport) verdict(resp *http.Response) status {
 	switch {

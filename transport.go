@@ -118,6 +118,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.warn(req, host, "Credential sent over plain http", "use https, or set MLFLOW_SECRETS_REQUIRE_TLS to refuse")
 	}
 
+	if t.bufferBodies == 0 {
+		return t.sendWithCredential(req, req)
+	}
 	ready, err := t.readAhead(req)
 	if err != nil {
 		return nil, err
@@ -145,18 +148,13 @@ func (t *Transport) sendWithCredential(asked, req *http.Request) (*http.Response
 		untouched.Body = req.Body // which may have been read ahead
 		return t.send(asked, &untouched)
 	}
-	sent, out := v.mark(), t.authorized(req, v)
-	body := announce(out)
-	defer body.settle()
-	resp, err := t.send(req, out)
-	if err != nil {
-		return resp, err
+	out := t.authorized(req, v)
+	if req.Body != nil {
+		if body := announce(out); body != nil {
+			return t.exchangeAnnounced(req, out, body, v)
+		}
 	}
-	if s := t.verdict(resp); s != 0 {
-		return t.rejected(req, body, resp, v, s, sent)
-	}
-	t.noteSuccess(req.Context(), resp, v, sent)
-	return resp, nil
+	return t.exchange(req, out, nil, v)
 }
 
 // authorized is a copy of req that carries v. Its header map is its own, and so are
@@ -167,6 +165,10 @@ func (t *Transport) authorized(req *http.Request, v *value) *http.Request {
 		request http.Request
 		value   [1]string
 	}{*req, [1]string{h.value}}
+	if h.further == nil && t.along == nil {
+		out.request.Header = headers.With(req.Header, t.header, out.value[:])
+		return &out.request
+	}
 	added := headers.Added{Own: headers.Line{Name: t.header}, Further: h.further, Along: t.along}
 	if h.value != "" {
 		added.Own.Values = out.value[:]
@@ -178,8 +180,11 @@ func (t *Transport) authorized(req *http.Request, v *value) *http.Request {
 // unfit says why v cannot be sent by this transport.
 func (t *Transport) unfit(v *value) error {
 	h := &v.headers[t.form]
+	if h.err == nil && h.further == nil {
+		return nil
+	}
 	why := h.err
-	if why == nil && h.further != nil {
+	if why == nil {
 		why = clash(h.further, t.header)
 	}
 	if why != nil {

@@ -34,20 +34,27 @@ type Added struct {
 // To are the headers of a request: those of the caller that a leaves, with the caller's
 // own values, and a's, with copies of what is in Further and Along.
 func (a *Added) To(callers http.Header) http.Header {
-	if a.Further != nil || a.Along != nil || len(callers) >= few {
+	if a.Further != nil || a.Along != nil {
 		return a.build(callers)
+	}
+	return With(callers, a.Own.Name, a.Own.Values)
+}
+
+// With is [Added.To] for nearly every request, which gets one header.
+func With(callers http.Header, name string, values []string) http.Header {
+	if len(callers) >= few {
+		return (&Added{Own: Line{name, values}}).build(callers)
 	}
 	out := maps.Clone(callers)
 	if out == nil {
 		out = make(http.Header, 1)
 	}
-	own := a.Own.Name
-	for name := range out {
-		if len(name) == len(own) && name != own && strings.EqualFold(name, own) {
-			delete(out, name) // net/http sends other spellings as well
+	for other := range out {
+		if len(other) == len(name) && other != name && strings.EqualFold(other, name) {
+			delete(out, other) // net/http sends other spellings as well
 		}
 	}
-	out[own] = a.Own.Values
+	out[name] = values
 	return out
 }
 
