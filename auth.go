@@ -77,7 +77,8 @@
 //
 // A secret may hold further headers, or nothing else ([Secret.WithHeader], "headers" in
 // what [ParseSecret] reads); they go wherever the credential goes, and are overwritten
-// and redacted like it. [Config.Headers] are sent with the credential too, but are not
+// and redacted like it. [Fields] is for stored objects whose fields have other names than
+// those of ParseSecret. [Config.Headers] are sent with the credential too, but are not
 // secret, and a header that the caller has set stays the caller's.
 //
 // # How long a value lives

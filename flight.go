@@ -110,7 +110,7 @@ func (c *Cache) settle(f *flight, v *value, failed *Error) {
 	c.mu.Unlock()
 	// Not under the lock: a handler may send requests of its own. Before the
 	// answer is out: whoever has it finds the line in the log.
-	c.report(failed, hasValue)
+	c.report(v, failed, hasValue)
 	close(f.done)
 }
 
@@ -142,11 +142,7 @@ func (c *Cache) judge(secret Secret, err error) (*value, *Error) {
 	}
 	now := time.Now()
 	if v.headers[c.form].mode == AuthBearer && secret.expiry.IsZero() {
-		var late time.Duration
-		if v.secret, late = secret.endingWithJWT(now); late > 0 && c.warnedOfClock.CompareAndSwap(false, true) {
-			c.log.Warn("The token has expired, by this machine's clock: is the clock right?",
-				"provider", c.name, "key", c.key, "expired_ago", late.String())
-		}
+		v.secret, v.late = secret.endingWithJWT(now)
 	}
 	if end := v.secret.expiry; !end.IsZero() && !now.Before(end) {
 		return nil, c.failureOf(&Error{
@@ -226,13 +222,18 @@ func (c *Cache) fail(f *flight, err *Error, now time.Time) {
 	}
 }
 
-// report logs how a read ended; hasValue says whether there is a value all the same.
+// report logs how a read ended: with v or with err. hasValue says whether there is a
+// value after an error all the same.
 // A handler that panics must not end the process, which nobody could prevent here.
-func (c *Cache) report(err *Error, hasValue bool) {
+func (c *Cache) report(v *value, err *Error, hasValue bool) {
 	defer func() { _ = recover() }()
 	if err == nil {
 		c.log.Info("Secret fetched successfully (provider="+c.name+", cache_hit=false)",
 			"provider", c.name, "cache_hit", false, "key", c.key)
+		if v.late > 0 && c.warnedOfClock.CompareAndSwap(false, true) {
+			c.log.Warn("The token has expired, by this machine's clock: is the clock right?",
+				"provider", c.name, "key", c.key, "expired_ago", v.late.String())
+		}
 		return
 	}
 	level := slog.LevelError

@@ -14,6 +14,7 @@ import (
 type value struct {
 	secret  Secret
 	headers [formCount]header
+	late    time.Duration // by how much the token's own end was past when it was read
 	evidence
 
 	// The fields below are guarded by the cache's lock.
