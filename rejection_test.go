@@ -723,10 +723,28 @@ func TestS142AnOldValueFromALaggingReplica(t *testing.T) {
 // and those with X-See-Rejected that it does not.
 func rotated(t *testing.T, see http.HandlerFunc, change ...func(*secretsauth.Config)) (*world, *http.Client, string) {
 	t.Helper()
+	return rotatedAt(t, goServer, see, change...)
+}
+
+func goServer(t *testing.T, handler http.Handler) string {
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// staying is for early answers that end the connection. Go's server resets it half a
+// second later, and a client that was held up until then sees that in place of the
+// answer.
+func staying(t *testing.T, handler http.Handler) string {
+	return (&stayingServer{handler: handler}).serve(t)
+}
+
+func rotatedAt(t *testing.T, serve func(*testing.T, http.Handler) string, see http.HandlerFunc, change ...func(*secretsauth.Config)) (*world, *http.Client, string) {
+	t.Helper()
 	w := newWorld(t)
 	var accepted atomic.Pointer[string]
 	accepted.Store(&w.old)
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+	address := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("Authorization") != "Bearer "+*accepted.Load() {
 			rw.Header().Set("Www-Authenticate", `Basic realm="mlflow"`)
 			if see != nil && req.Header.Get("X-See-Rejected") != "" {
@@ -741,7 +759,6 @@ func rotated(t *testing.T, see http.HandlerFunc, change ...func(*secretsauth.Con
 			see(rw, req)
 		}
 	}))
-	t.Cleanup(server.Close)
 	base := &http.Transport{}
 	t.Cleanup(base.CloseIdleConnections)
 	cfg := secretsauth.Config{AllowedHosts: []string{"127.0.0.1"}, Base: base}
@@ -758,7 +775,7 @@ func rotated(t *testing.T, see http.HandlerFunc, change ...func(*secretsauth.Con
 	w.rt = rt
 	w.store.put(w.fresh)
 	accepted.Store(&w.fresh)
-	return w, &http.Client{Transport: netted{rt}, Timeout: time.Minute}, server.URL
+	return w, &http.Client{Transport: netted{rt}, Timeout: time.Minute}, address
 }
 
 func TestBodiesAndTheReplay(t *testing.T) {
@@ -819,7 +836,11 @@ func TestBodiesAndTheReplay(t *testing.T) {
 			if test.config != nil {
 				changes = append(changes, test.config)
 			}
-			w, client, url := rotated(t, see, changes...)
+			serve := goServer
+			if strings.Contains(test.name, "S103") {
+				serve = staying
+			}
+			w, client, url := rotatedAt(t, serve, see, changes...)
 			req, err := http.NewRequest(http.MethodPost, url, test.body)
 			if err != nil {
 				t.Fatal(err)
@@ -869,7 +890,7 @@ func TestS101Early401DuringAnUpload(t *testing.T) {
 	// body while the second is on its way; the race detector watches.
 	payload := bytes.Repeat([]byte("x"), 8<<20)
 	for range 5 {
-		_, client, url := rotated(t, func(_ http.ResponseWriter, req *http.Request) {
+		_, client, url := rotatedAt(t, staying, func(_ http.ResponseWriter, req *http.Request) {
 			if n, err := io.Copy(io.Discard, req.Body); n != int64(len(payload)) || err != nil {
 				t.Errorf("the server read %d bytes, %v", n, err)
 			}
