@@ -210,7 +210,8 @@ func canonicalHeaderName(name string) (string, error) {
 	return canonical, nil
 }
 
-// along are the headers of Headers, sorted, under their canonical names.
+// along returns the headers of Config.Headers as they are sent: sorted, under their
+// canonical names.
 func (c Config) along() ([]headers.Line, error) {
 	own, err := c.headerName()
 	if err != nil {

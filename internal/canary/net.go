@@ -80,7 +80,7 @@ func Listens() bool {
 // probe begins the lines of Listens, which go nowhere else.
 const probe = "the leak net listens: "
 
-// listener is the output of the standard logger beneath a net.
+// listener is where the standard logger writes while a net is cast.
 type listener struct{ to io.Writer }
 
 func (l listener) Write(line []byte) (int, error) {

@@ -34,9 +34,10 @@ func Check(provider string, f *secretsauth.Fields) error {
 	return nil
 }
 
-// Explain is what is wrong with a secret, and what to do about it: storeIt says how to
-// store a token again. Where the names of the fields are the user's own, or the headers
-// are wrong, it is what [secretsauth.Fields.Parse] says, which knows them.
+// Explain returns what is wrong with a secret and how to mend it. storeIt is the store's
+// own command for storing a token again. It would be the wrong advice if the fields have
+// names of the user's, or if the headers are wrong: then the fix is the one of
+// [secretsauth.Fields.Parse], which knows them.
 func Explain(f secretsauth.Fields, err error, storeIt string) (summary, fix string) {
 	cause, ok := errors.AsType[*secretsauth.Error](err)
 	switch {
